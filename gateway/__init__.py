@@ -1,0 +1,1 @@
+"""soup-gateway: SoupBinTCP sessions upstream, framed JSON over WebSocket downstream."""

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Install what Debian has and pip has not, when running as root; otherwise name what is missing and fail.
+#   system-packages.sh python [PYTHON]   what the virtual environment needs
+#   system-packages.sh test              what the tests use
+set -eu
+
+need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
+    proof=$1
+    shift
+    if sh -c "$proof" >/dev/null 2>&1; then return; fi
+    missing="${missing:-} $*"
+}
+
+missing=""
+case "${1:-}" in
+python) need "${2:-python3} -c 'import ensurepip, venv'" python3-venv ;;
+test) need "node --version && npm --version" nodejs npm ;;
+*)
+    echo "usage: $0 python [PYTHON] | test" >&2
+    exit 2
+    ;;
+esac
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing Debian packages:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "missing Debian packages:$missing" >&2
+    echo "install them with: sudo apt-get install$missing" >&2
+    exit 1
+fi
