@@ -58,3 +58,12 @@ class Block:
         for _ in range(skip):
             at += 2 + int.from_bytes(self.raw[at : at + 2], "big")
         return Block(self.session, from_seq, self.count - skip, self.received_ns, self.raw[at:])
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers `from_seq` … `to_seq` (both in the gap) of `session` that can't be had any more."""
+
+    session: str
+    from_seq: int
+    to_seq: int
