@@ -59,6 +59,16 @@ class Block:
             at += 2 + int.from_bytes(self.raw[at : at + 2], "big")
         return Block(self.session, from_seq, self.count - skip, self.received_ns, self.raw[at:])
 
+    def head(self, bytes_max: int) -> "Block":
+        """The first messages of the block that fit `bytes_max` of raw, at least one; itself when all fit."""
+        if len(self.raw) <= bytes_max:
+            return self
+        at = count = 0
+        while count == 0 or at + 2 + int.from_bytes(self.raw[at : at + 2], "big") <= bytes_max:
+            at += 2 + int.from_bytes(self.raw[at : at + 2], "big")
+            count += 1
+        return Block(self.session, self.first_seq, count, self.received_ns, self.raw[:at])
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
