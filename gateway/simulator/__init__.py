@@ -1,1 +1,1 @@
-"""Room `simulator`."""
+"""An exchange to practise with: a market, files and faults, served over SoupBinTCP."""
