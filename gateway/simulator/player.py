@@ -87,26 +87,27 @@ class Player:
         """When the next message is due; infinity when there is none."""
         return inf if self._next is None else self._due
 
-    def take(self, now: float) -> list[bytes]:
-        """The messages due by `now`, in order."""
+    def take(self, now: float, limit: float = inf) -> list[bytes]:
+        """The messages due by `now`, in order, at most `limit`."""
+        most = int(min(limit, self._batch_max))
         if self._pace is at_once:
-            return self._take_at_once()
+            return self._take_at_once(most)
         late = now - self._due - self._behind_max_s
         if late > 0 and self._next is not None:
             self.delayed_s += late
             self._start += late
             self._due += late
         batch: list[bytes] = []
-        while self._next is not None and self._due <= now and len(batch) < self._batch_max:
+        while self._next is not None and self._due <= now and len(batch) < most:
             batch.append(self._next)
             self.taken += 1
             self._draw()
         return batch
 
-    def _take_at_once(self) -> list[bytes]:
-        if self._next is None:
+    def _take_at_once(self, most: int) -> list[bytes]:
+        if self._next is None or most < 1:
             return []
-        batch = [self._next, *islice(self._messages, self._batch_max - 1)]
+        batch = [self._next, *islice(self._messages, most - 1)]
         self.taken += len(batch)
         self._next = next(self._messages, None)
         return batch

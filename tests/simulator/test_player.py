@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.simulator.player import Player, at_once, by_rate, by_time_stamp
+from gateway.simulator.player import Pace, Player, at_once, by_rate, by_time_stamp
 
 
 def stamped(*seconds: float) -> list[bytes]:
@@ -56,6 +56,13 @@ def test_at_once_is_only_bounded_by_the_batch() -> None:
     assert [numbers(player.take(0.0)) for _ in range(4)] == [[0, 1], [2, 3], [4], []]
     assert player.done
     assert player.taken == 5
+
+
+@pytest.mark.parametrize("pace", [at_once, by_rate(1000)])
+def test_who_takes_may_ask_for_fewer(pace: Pace) -> None:
+    player = Player(stamped(*range(5)), pace, now=0.0)
+
+    assert [numbers(player.take(0.5, limit)) for limit in (0, 1, 3, inf)] == [[], [0], [1, 2, 3], [4]]
 
 
 def test_a_batch_has_a_limit_and_the_rest_is_due_at_once() -> None:
