@@ -1,0 +1,35 @@
+"""One writer per folder: a lock file that the kernel lets go when its process dies, however it dies.
+
+Knows one file; knows nothing of SQLite.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from gateway.errors import ConfigError
+from gateway.journal import names
+from gateway.journal.errors import JournalLocked
+
+
+class FolderLock:
+    """Held from construction to `close`. The file stays, with the writer's process id for people to read."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(folder / names.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise ConfigError(f"journal folder {folder}: {exc.strerror}") from exc
+        try:
+            # flock, not lockf: it also holds against a second journal in the same process.
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            pid = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._handle)
+            raise JournalLocked(folder, pid) from exc
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        os.close(self._handle)

@@ -1,0 +1,159 @@
+"""The thread that waits for the disk, so that the loop does not: fsync by timer, checkpoints of the log.
+
+Knows one file's write-ahead log; knows no blocks. What it promises: a commit is on the disk
+`fsync_interval_s` plus one fsync later, or the journal says that it is not.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.journal import names
+from gateway.journal.errors import JournalBusy, JournalFailed
+from gateway.journal.limits import JournalLimits
+from gateway.journal.session_file import connect
+
+log = logging.getLogger("gateway.journal")
+
+
+class Syncer:
+    """Owned by one Journal, for its running session. Everything public may be called from any thread.
+
+    Why a commit costs the loop no fsync: SQLite (synchronous = NORMAL) waits for the disk only when a
+    checkpoint runs and when the log starts again from its beginning, and both are done here.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limits: JournalLimits,
+        fsync: Callable[[int], None] = os.fsync,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._limits = limits
+        self._fsync = fsync
+        self._monotonic = monotonic
+        self._failure: str | None = None
+        # Kept open from before the first write: Linux tells an error of writing back to such a descriptor.
+        # (SQLite holds its locks on the main file and the index; closing this one drops none.)
+        self._log_file = os.open(names.with_suffix(path, names.WAL), os.O_RDONLY)
+        self._one_at_a_time = threading.Lock()
+        self._sync_started: float | None = None
+        self._log_bytes = 0
+        self._dirty = threading.Event()
+        self._stop = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=f"journal {path.name}", daemon=True)
+        self._thread.start()
+
+    def touch(self, committed_bytes: int) -> None:
+        """Bytes were committed; they will be on the disk within the interval."""
+        self._log_bytes += committed_bytes
+        if not self._dirty.is_set():
+            self._dirty.set()
+
+    def check(self) -> None:
+        """Raise JournalFailed or JournalBusy when no more should be written."""
+        if self._failure is not None:
+            raise JournalFailed(self._failure)
+        stalled_s = self.stalled_s()
+        if stalled_s > self._limits.stall_max_s:
+            raise JournalBusy(f"{self._path}: the disk has not finished an fsync for {stalled_s:.1f} s")
+
+    @property
+    def failure(self) -> str | None:
+        return self._failure
+
+    def stalled_s(self) -> float:
+        """How long the fsync that is under way has taken; 0 when none is."""
+        started = self._sync_started
+        return 0.0 if started is None else self._monotonic() - started
+
+    def sync(self) -> None:
+        """Wait until everything committed is on the disk; JournalFailed when it can't be told."""
+        with self._one_at_a_time:
+            if self._closed:
+                return  # `close` has done it.
+            self._sync_started = self._monotonic()
+            try:
+                self._fsync(self._log_file)
+            except OSError as exc:
+                self._fail(f"fsync: {exc.strerror or exc}")
+            finally:
+                self._sync_started = None
+        if self._failure is not None:
+            raise JournalFailed(self._failure)
+
+    def close(self) -> None:
+        """Sync a last time and end the thread. Raises nothing: `failure` tells."""
+        self._stop.set()
+        self._dirty.set()
+        self._thread.join()
+        if self._failure is None:
+            try:
+                self.sync()
+            except JournalFailed as exc:
+                log.error("journal=%s event=sync-failed detail=%r", self._path, str(exc))
+        with self._one_at_a_time:
+            self._closed = True
+            os.close(self._log_file)
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        try:
+            while self._failure is None:
+                self._dirty.wait()
+                if self._stop.wait(self._limits.fsync_interval_s):
+                    return
+                self._dirty.clear()
+                try:
+                    self.sync()
+                    if self._log_bytes >= self._limits.checkpoint_bytes:
+                        if connection is None:
+                            connection = connect(self._path, writable=True)
+                            connection.execute("PRAGMA synchronous = NORMAL")
+                            connection.execute("PRAGMA wal_autocheckpoint = 0")
+                        self._checkpoint(connection)
+                except JournalFailed as exc:
+                    log.error("journal=%s event=sync-failed detail=%r", self._path, str(exc))
+                except sqlite3.Error as exc:
+                    self._judge(exc)
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Copy the log into the main file, and let the log start again from its beginning when it can.
+
+        PASSIVE runs beside the writer, so at a high rate it never reaches the end of the log. Once the log
+        is `wal_bytes_max`, RESTART does the small rest while the writer waits for the lock.
+        """
+        _, in_log, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        if copied < in_log and in_log * page_bytes >= self._limits.wal_bytes_max:
+            _, in_log, copied = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        self._log_bytes = (in_log - copied) * page_bytes
+        if copied == in_log:
+            # The first write into an emptied log waits for the disk: let it be this one, not the loop's.
+            connection.execute("UPDATE checkpointed SET at_ns = ?", (time.time_ns(),))
+
+    def _judge(self, exc: sqlite3.Error) -> None:
+        if exc.sqlite_errorname == "SQLITE_IOERR_FSYNC":
+            self._fail(f"fsync: {exc}")
+        elif exc.sqlite_errorcode & 0xFF not in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_LOCKED,
+        ):
+            # A reader in the way or a full disk: the log keeps what it has, the next round tries again.
+            log.warning("journal=%s event=checkpoint-failed detail=%r", self._path, str(exc))
+
+    def _fail(self, what: str) -> None:
+        # After a failed fsync the kernel may have dropped the pages and call the next fsync a success:
+        # what is on the disk is unknown until the file is read again.
+        self._failure = f"{self._path}: {what}; stopped, because what is on the disk is not known any more"
