@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from gateway.errors import BadRequest
 from gateway.mlink.choices import (
@@ -90,6 +90,15 @@ class Resume(Fields):
     seqN: SequenceNumber
 
 
+# The tags never reach the wire; an error's path leaves them out.
+_ONE, _MANY = "(one)", "(many)"
+OneOrMany = Annotated[
+    Annotated[Resume, Tag(_ONE)]
+    | Annotated[tuple[Resume, ...], Tag(_MANY), Field(min_length=1, max_length=64)],
+    Discriminator(lambda value: _MANY if isinstance(value, list | tuple) else _ONE),
+]
+
+
 class MLinkStream(Message):
     # A name, a list of names (ours), `*` for all (ours); a number as the dialect's binary side has it.
     msgName: NameOrNames = ""
@@ -109,8 +118,8 @@ class MLinkStream(Message):
     sysRealm: Any = ""
     schemaHash: Any = 0
     localMsgType: Any = 0
-    # Ours.
-    resume: Resume | None = None
+    # Ours. A list where the stream has messages of several feeds.
+    resume: OneOrMany | None = None
     coverage: Flag = False
     delivery: Annotated[Delivery, choice(Delivery)] | None = None
 
@@ -339,7 +348,7 @@ def _check_items(envelope: Envelope) -> None:
 def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     path = "message"
-    for step in first["loc"]:
+    for step in (step for step in first["loc"] if step not in (_ONE, _MANY)):
         path += f"[{step}]" if isinstance(step, int) else f".{step}"
     text = "expected it, got nothing" if first["type"] == "missing" else first["msg"]
     return f"{path}: {text}"

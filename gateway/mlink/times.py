@@ -13,7 +13,7 @@ _NS = 1_000_000_000
 # The year 9999, where the four digits of the text end.
 TIME_NS_MAX = 253_402_300_800 * _NS - 1
 _TIME_TEXT_MAX = 40
-_FRACTION = re.compile(r"[.,](\d+)")
+_FRACTION = re.compile(r"[.,]([0-9]+)")
 
 
 class TimeText:
@@ -22,7 +22,7 @@ class TimeText:
     __slots__ = ("_prefix", "_second")
 
     def __init__(self) -> None:
-        self._second = -1
+        self._second: int | None = None
         self._prefix = ""
 
     def __call__(self, ns: int) -> str:
@@ -58,6 +58,6 @@ def sent_ns_of(value: Any) -> int:
         moment = moment.replace(tzinfo=UTC)
     since = moment - _EPOCH
     ns = (since.days * 86_400 + since.seconds) * _NS
-    if fraction is not None and fraction[1].isascii():
+    if fraction is not None:
         ns += int(fraction[1][:9].ljust(9, "0"))
     return ns if 0 <= ns <= TIME_NS_MAX else 0
