@@ -17,27 +17,40 @@ TOTAL_SIZE = 2
 
 
 class AppendageReader:
-    """The appendage of one message. `readers` give a tag's dict, or its JSON text, by its number."""
+    """The appendage of one message. `readers` give a tag's dict, or its JSON text, by its number.
 
-    def __init__(self, field: str, readers: Mapping[int, TagReader]) -> None:
+    Tags without a reader are checked like all others, and taken along where the whole appendage is wanted.
+    """
+
+    def __init__(self, field: str, readers: Mapping[int, TagReader], *, takes_unknown: bool) -> None:
         self._field = field
         self._readers = readers
+        self._takes_unknown = takes_unknown
 
     def to_dict(self, buffer: bytes, at: int, end: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for tag, start, stop in self._tag_values(buffer, at, end):
-            reader = self._readers.get(tag)
-            values |= reader(buffer, start, stop) if reader else {f"tag{tag}": buffer[start + 1 : stop].hex()}
+            if tag in self._readers:
+                values |= self._value(tag, buffer, start, stop)
+            elif self._takes_unknown:
+                values[f"tag{tag}"] = buffer[start + 1 : stop].hex()
         return values
 
     def to_json(self, buffer: bytes, at: int, end: int) -> str:
         texts = []
         for tag, start, stop in self._tag_values(buffer, at, end):
-            reader = self._readers.get(tag)
-            unknown = f'"tag{tag}":"{buffer[start + 1 : stop].hex()}"'
-            texts.append(reader(buffer, start, stop) if reader else unknown)
+            if tag in self._readers:
+                texts.append(self._value(tag, buffer, start, stop))
+            elif self._takes_unknown:
+                texts.append(f'"tag{tag}":"{buffer[start + 1 : stop].hex()}"')
         # A tag that nobody asked for leaves no text.
         return "{" + ",".join(filter(None, texts)) + "}"
+
+    def _value(self, tag: int, buffer: bytes, start: int, stop: int) -> Any:
+        try:
+            return self._readers[tag](buffer, start, stop)
+        except DecodeError as error:
+            raise DecodeError(f"{self._field}, tag {tag}: {error}") from error
 
     def _tag_values(self, buffer: bytes, at: int, end: int) -> list[tuple[int, int, int]]:
         """Each tag, where it stands, and one past its value; checked to fill the message exactly."""

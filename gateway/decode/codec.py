@@ -113,8 +113,8 @@ class MessageCodec:
     def _compiled_with_ticker(self, names: frozenset[str] | None) -> WriteWithTicker:
         if self.added_ticker is not None and (names is None or self.added_ticker in names):
             return compiled(self.definition, JsonForm(), names, self.added_ticker)
-        write = compiled(self.definition, JsonForm(), names)
-        return lambda buffer, start, end, ticker_json: str(write(buffer, start, end))
+        write = self.write if names is None else self.writer(names)
+        return lambda buffer, start, end, ticker_json: write(buffer, start, end)
 
     def _compiled_key(self) -> Key:
         definition = self.definition

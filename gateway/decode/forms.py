@@ -5,7 +5,8 @@ A value is a piece of source: an expression for dicts, the inside of an f-string
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from gateway.decode import text
 from gateway.decode.appendage import AppendageReader
@@ -26,7 +27,9 @@ MERGED = "**"
 
 
 class Form(Protocol):
-    is_flat: bool
+    is_flat: ClassVar[bool]
+
+    def __hash__(self) -> int: ...
 
     def scalar(self, type_: ScalarType, read: str, namespace: Namespace) -> str:
         """The value of what the expression `read` has read."""
@@ -53,10 +56,11 @@ class Form(Protocol):
     def appendage_pair(self, name: str, value: str) -> Pair: ...
 
 
+@dataclass(frozen=True, slots=True)
 class DictForm:
     """Values as Python has them: int, str, bool, list, dict, and Decimal where there are decimals."""
 
-    is_flat = False
+    is_flat: ClassVar[bool] = False
 
     def scalar(self, type_: ScalarType, read: str, namespace: Namespace) -> str:
         match type_:
@@ -103,10 +107,11 @@ class DictForm:
         return name, value
 
 
+@dataclass(frozen=True, slots=True)
 class FlatForm(DictForm):
     """A dict without dicts inside: the fields of records and appendages under dotted names."""
 
-    is_flat = True
+    is_flat: ClassVar[bool] = True
 
     def record(self, pairs: Sequence[Pair]) -> str:
         merged = (f"**{value}" if name == MERGED else f"{name!r}: {value}" for name, value in pairs)
@@ -122,6 +127,7 @@ class FlatForm(DictForm):
         return MERGED, value
 
 
+@dataclass(frozen=True, slots=True)
 class NothingForm(DictForm):
     """Nothing at all: what is left is the check that the message fits its definition."""
 
@@ -129,10 +135,11 @@ class NothingForm(DictForm):
         return "None"
 
 
+@dataclass(frozen=True, slots=True)
 class JsonForm:
     """The JSON text of an object without its outer braces, in ASCII."""
 
-    is_flat = False
+    is_flat: ClassVar[bool] = False
 
     def scalar(self, type_: ScalarType, read: str, namespace: Namespace) -> str:
         match type_:

@@ -14,10 +14,10 @@ of fixed size are read by one precompiled Struct, and a message of fixed length 
 import struct
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
-from gateway.decode.appendage import AppendageReader
+from gateway.decode.appendage import AppendageReader, TagReader
 from gateway.decode.forms import Form, Namespace, Pair
 from gateway.decode.layout import integer_parts
 from gateway.decode.text import json_char_text, number_of_digits
@@ -280,25 +280,22 @@ class _FunctionWriter:
     def _read_appendage(self, type_: AppendageType, name: str, path: str) -> list[Pair]:
         self._flush()
         value = self._name()
-        readers = {}
-        for number, tag in type_.tags.items():
-            # A tag and its value have the shape of a message: one byte that says which, then a field.
-            tag_value = MessageDefinition(
-                name=f"{self._definition.name}.{path}.{tag.name}",
-                id_byte=number,
-                direction=self._definition.direction,
-                fields=(tag,),
-                lengths=lengths_of((tag,)),
-            )
-            wanted = None if self._is_wanted(f"{path}.{tag.name}") else ()
-            readers[number] = compiled(tag_value, self._form.nested(), wanted)
-        reader = self._form.appendage(AppendageReader(f"{self._definition.name}.{path}", readers), path)
-        self.namespace["read_appendage"] = reader
+        wanted = {tag.name for tag in type_.tags.values() if self._is_wanted(f"{path}.{tag.name}")}
+        form = self._form.nested()
+        readers = {number: _tag_reader(tag, form, tag.name in wanted) for number, tag in type_.tags.items()}
+        field_name, takes_unknown = f"{self._definition.name}.{path}", self._is_wanted(path)
+        appendage = AppendageReader(field_name, readers, takes_unknown=takes_unknown)
+        self.namespace["read_appendage"] = self._form.appendage(appendage, path)
         self._line(f"{value} = read_appendage(buffer, {self._at()}, end)")
         self._move_to("end")
-        if not any(self._is_wanted(f"{path}.{tag.name}") for tag in type_.tags.values()):
-            return []
-        return [self._form.appendage_pair(name, value)]
+        return [self._form.appendage_pair(name, value)] if wanted or takes_unknown else []
+
+
+@lru_cache(maxsize=1024)  # most messages of a definition have the same tags
+def _tag_reader(tag: Field, form: Form, is_wanted: bool) -> TagReader:
+    """A tag and its value have the shape of a message: one byte that says which, then a field."""
+    definition = MessageDefinition(tag.name, 0, "outgoing", (tag,), lengths_of((tag,)))
+    return compiled(definition, form, None if is_wanted else ())
 
 
 def _wrong_length(name: str, lengths: str, got: int) -> DecodeError:

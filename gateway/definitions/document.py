@@ -17,6 +17,8 @@ FILE_BYTES_MAX = 4 * 1024 * 1024
 DEPTH_MAX = 16
 ELEMENTS_MAX = 100_000
 
+_WITH_TEXT = {"value"}
+
 
 @dataclass(slots=True)
 class Element:
@@ -90,7 +92,12 @@ class _TreeBuilder:
         self._open.append(element)
 
     def _end(self, _tag: str) -> None:
-        self._open.pop()
+        element = self._open.pop()
+        if element.tag in _WITH_TEXT:
+            for child in element:
+                child.fail(f"expected only text inside {element}")
+        elif text := element.text.strip():
+            element.fail(f"expected only elements inside, got the text {text[:40]!r}")
 
     def _characters(self, text: str) -> None:
         self._open[-1].text += text

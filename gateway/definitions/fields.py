@@ -21,8 +21,10 @@ from gateway.definitions.model import (
 )
 from gateway.definitions.types import EXPECTED_TYPES, truth, type_named, value_of, whole_number
 
-# Records nest, so a file of a few lines could stand for billions of fields; none needs this many.
-LEAVES_MAX = 4096
+# Records nest, so a file of a few lines could stand for billions of fields; none needs this many,
+# nor lists of records of lists of … to such a depth.
+LEAVES_MAX = 1024
+DEPTH_MAX = 8
 UNITS = tuple(
     f"{unit}{since}" for since in ("-since-midnight", "-since-epoch", "") for unit in ("ns", "us", "ms", "s")
 )
@@ -61,6 +63,7 @@ class FieldReader:
     records: dict[str, RecordType] = field(default_factory=dict)
     appendages: dict[str, AppendageType] = field(default_factory=dict)
     _leaves: dict[str, int] = field(default_factory=dict)
+    _depths: dict[str, int] = field(default_factory=dict)
 
     def fields(self, elements: Iterable[Element], owner: Element) -> tuple[Field, ...]:
         """The fields of a record or a message, whose names differ and whose number has a limit."""
@@ -71,6 +74,8 @@ class FieldReader:
             each = self.field(element)
             if each.name in fields:
                 element.fail(f"{owner} has two fields {each.name!r}")
+            if (depth := self._depth(each.type)) > DEPTH_MAX:
+                element.fail(f"records and lists nest {depth} deep; expected at most {DEPTH_MAX}")
             fields[each.name] = each
         leaves = sum(self._leaf_count(each.type) for each in fields.values())
         if leaves > LEAVES_MAX:
@@ -91,6 +96,7 @@ class FieldReader:
                     f"field {each.name!r}: ticker, locate, optional and appendages belong in messages"
                 )
         self._leaves[name] = sum(self._leaf_count(each.type) for each in fields)
+        self._depths[name] = 1 + max(self._depth(each.type) for each in fields)
         self.records[name] = RecordType(name, fields)
 
     def add_appendage(self, element: Element) -> None:
@@ -110,6 +116,8 @@ class FieldReader:
             size = fixed_size(each.type)
             if size is None or size > 254 or isinstance(each.type, RecordType):
                 child.fail("expected a plain type of 1 to 254 bytes")
+            if re.fullmatch(r"tag\d+", each.name):
+                child.fail(f"name={each.name!r}; expected another, this one is for tags without a definition")
             if number in tags or each.name in {other.name for other in tags.values()}:
                 child.fail(f"tag {number} or name {each.name!r} stands here twice")
             tags[number] = each
@@ -118,6 +126,8 @@ class FieldReader:
     def field(self, element: Element) -> Field:
         element = self._expanded(element)
         check_attributes(element, _THEIRS | _OURS)
+        for child in element:
+            child.fail(f"expected nothing inside {element}")
         name = check_name(element.need("name", "the name of the field"), "name", element)
         type_, enum = self._type(element)
         unit = element.get("unit")
@@ -206,3 +216,12 @@ class FieldReader:
                 return 1 + self._leaf_count(item)
             case _:
                 return 1
+
+    def _depth(self, type_: FieldType) -> int:
+        match type_:
+            case RecordType(name=name):
+                return self._depths[name]
+            case ArrayType(item=item):
+                return 1 + self._depth(item)
+            case _:
+                return 0
