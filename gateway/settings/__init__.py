@@ -4,16 +4,14 @@ Knows what can be set and what goes together. Opens no socket and reads no defin
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field
 
-from gateway.errors import ConfigError
+from gateway.settings.check import checked
 from gateway.settings.feeds import EndpointSettings, FeedSettings
-from gateway.settings.problems import ABSENT, Loc, Problem, remedy_for, shown
 from gateway.settings.sections import (
     JournalSettings,
     JwtSettings,
@@ -22,8 +20,8 @@ from gateway.settings.sections import (
     ServerSettings,
     StripesSettings,
 )
-from gateway.settings.sources import Raw, lay_environment_over, read_file, read_secret_files
-from gateway.settings.types import BASE, AsTuple, Conflict, Section
+from gateway.settings.sources import lay_environment_over, read_file, read_secret_files
+from gateway.settings.types import AsTuple, Conflict, Section
 
 __all__ = [
     "EndpointSettings",
@@ -71,79 +69,8 @@ def load_settings(path: Path | None, environ: Mapping[str, str] = os.environ) ->
     raw = read_file(path)
     lay_environment_over(raw, Settings, environ)
     read_secret_files(raw)
-    settings, wrong = _validate(raw)
-    problems = [*raw.problems, *wrong]
-    if settings is None or problems:
-        raise ConfigError("\n".join(map(str, problems)))
-    return settings
-
-
-def _validate(raw: Raw) -> tuple[Settings | None, list[Problem]]:
-    context = {BASE: raw.base}
     # Each table is there, if only empty: a default made beforehand would not know the folder.
-    tables: dict[str, Any] = {name: {} for name in Settings.model_fields if name != "feeds"}
-    data = tables | raw.data
-    try:
-        settings = Settings.model_validate(data, context=context)
-    except ValidationError as exc:
-        # As `input` is hidden from the text, it is taken from what we read, and hidden there if it is secret.
-        errors = exc.errors(include_url=False, include_context=False)
-        problems = [_problem(raw, error) for error in errors]
-        # What does not go together is asked of the rest as well, so that nobody has to correct twice.
-        wrong = {error["loc"] for error in errors}
-        try:
-            settings = Settings.model_validate(_without(data, (), wrong), context=context)
-        except ValidationError:
-            return None, problems
-        return None, problems + list(_conflicts(raw, settings, wrong))
-    return settings, list(_conflicts(raw, settings, set()))
-
-
-def _problem(raw: Raw, error: ErrorDetails) -> Problem:
-    loc = error["loc"]
-    try:
-        value = raw.value(loc)
-    except (LookupError, TypeError):
-        value = ABSENT
-    return Problem(raw.origin(loc), raw.key(loc), shown(str(loc[-1]), value), remedy_for(error, Settings))
-
-
-def _without(node: Any, loc: Loc, wrong: Iterable[Loc]) -> Any:
-    """A copy of what was said, without the wrong values (so that their defaults stand in)."""
-    if isinstance(node, dict):
-        return {
-            key: _without(each, (*loc, key), wrong) for key, each in node.items() if (*loc, key) not in wrong
-        }
-    if isinstance(node, list):
-        return [_without(each, (*loc, at), wrong) for at, each in enumerate(node) if (*loc, at) not in wrong]
-    return node
-
-
-def _conflicts(raw: Raw, settings: Settings, wrong: set[Loc]) -> Iterator[Problem]:
-    for loc, section in _sections(settings, ()):
-        for conflict in section.conflicts():
-            locs = [(*loc, *_parts(key)) for key in conflict.keys]
-            if wrong.intersection(locs):
-                continue  # One of them is a default that stands in for a wrong value.
-            try:
-                value = raw.value(locs[0])
-            except (LookupError, TypeError):
-                value = ABSENT
-            origin = next((found for each in locs if (found := raw.origin(each)) != raw.file), raw.file)
-            yield Problem(origin, raw.key(locs[0]), shown(str(locs[0][-1]), value), conflict.remedy)
-
-
-def _parts(key: str) -> Loc:
-    return tuple(int(part) if part.isdigit() else part for part in key.split("."))
-
-
-def _sections(section: Section, loc: Loc) -> Iterator[tuple[Loc, Section]]:
-    yield loc, section
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        if isinstance(value, Section):
-            yield from _sections(value, (*loc, name))
-        elif isinstance(value, tuple):
-            for at, each in enumerate(value):
-                if isinstance(each, Section):
-                    yield from _sections(each, (*loc, name, at))
+    for name in Settings.model_fields:
+        if name != "feeds":
+            raw.data.setdefault(name, {})
+    return checked(raw, Settings)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import SecretStr
+from pydantic import AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
@@ -23,7 +23,7 @@ Loc = tuple[str | int, ...]
 ABSENT = object()
 SHOWN_MAX = 80
 # A key that looks like this may hold a secret, even if it is no key of ours.
-SECRET = re.compile(r"pass|secret|pwd|token|key|pin|auth|credential", re.IGNORECASE)
+SECRET = re.compile(r"pass|secret|sha256|pwd|token|key|pin|auth|credential", re.IGNORECASE)
 NOT_SECRET = re.compile(r"(_file|_max|_allowed|^keys)$", re.IGNORECASE)
 
 
@@ -54,8 +54,8 @@ def shown(key: str | int, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | Path):
-        # A name and password in front of an @ are a habit from URLs.
-        text = re.sub(r"[^\s/@\"]+@", "(hidden)@", str(value))
+        # A name and password in front of an @ are a habit from URLs; sgw_… is a subscriber's key.
+        text = re.sub(r"[^\s/@\"]+@|sgw_\w+", "(hidden)", str(value))
         return f'"{text}"' if len(text) <= SHOWN_MAX else f'"{text[:SHOWN_MAX]}…"'
     if isinstance(value, Sequence):
         if any(isinstance(each, Mapping | list | tuple) for each in value) or len(value) > 8:
@@ -110,7 +110,11 @@ def expectation(field: FieldInfo) -> str:
     bounds = {type(each): each for each in field.metadata}
     lowest, highest = bounds.get(Ge), bounds.get(Le)
     span = f" from {lowest.ge} to {highest.le}" if lowest and highest else ""
-    if inner is bool:
+    if field.description:
+        text = f"write {field.description}"
+    elif inner is AwareDatetime:
+        text = "write a moment with its zone, as in 2027-01-31T12:00:00Z"
+    elif inner is bool:
         text = "write true or false"
     elif inner is int:
         text = f"write a whole number{span}"
