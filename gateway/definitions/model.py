@@ -87,7 +87,7 @@ class AppendageType:
     """A big-endian two-byte total, then TagValues: one byte length (tag and value), one byte tag, value."""
 
     name: str
-    tags: Mapping[int, "Field"]
+    tags: Mapping[int, "Field"] = field(hash=False)
 
 
 ScalarType: TypeAlias = IntegerType | BooleanType | CharType | TextType | DigitsType
@@ -160,7 +160,7 @@ class MessageDefinition:
     key: tuple[str, ...] = ()
     is_directory: bool = False
     description: str = ""
-    offsets: Mapping[str, int] = field(default_factory=dict)
+    offsets: Mapping[str, int] = field(default_factory=dict, hash=False)
     """Where each field stands that is always there at the same place."""
 
     @property
