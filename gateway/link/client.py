@@ -19,8 +19,10 @@ from gateway.soup import (
     ClientSession,
     ClientState,
     Debug,
+    EndOfSession,
     Justify,
     Login,
+    Rejected,
     Run,
     Unsequenced,
     Version,
@@ -60,6 +62,8 @@ class SoupClient:
         self._queue: deque[Block | Message] = deque()
         self._queued_bytes = 0
         self._messages: Iterator[Message] = iter(())
+        self._granted = session.position
+        self._next_seq = self._granted.next_seq
         self._changed = asyncio.Event()
         self._discarding = False
         self._watcher: asyncio.Task[None] | None = None
@@ -70,9 +74,14 @@ class SoupClient:
         return self._closed
 
     @property
+    def granted(self) -> Position:
+        """The session, and the number of the first message, that the server granted at the login."""
+        return self._granted
+
+    @property
     def position(self) -> Position:
-        """The session granted, and the number of the next message to be received."""
-        return self._session.position
+        """Where to resume: the session, and the number of the first message that was not taken from here."""
+        return Position(self._granted.session, self._next_seq)
 
     def send_unsequenced(self, payload: bytes) -> None:
         self._living_link().send_unsequenced(payload)
@@ -89,7 +98,7 @@ class SoupClient:
         self._living_link().logout()
 
     async def close(self) -> Closed:
-        """Log out if logged in, drop what has not been taken, wait for the end (it has a limit), say why."""
+        """Log out if logged in, drop what still arrives, wait for the end (within its limits), say why."""
         link = self._link
         assert link is not None
         self._discarding = True
@@ -112,6 +121,8 @@ class SoupClient:
         """The next message; LinkClosed when there is none and never will be."""
         while True:
             for message in self._messages:
+                if message.sequence_number is not None:
+                    self._next_seq = message.sequence_number + 1
                 return message
             self._messages = _messages_of(await self._take())
 
@@ -130,7 +141,10 @@ class SoupClient:
         """Runs of sequenced messages as blocks, for speed; unsequenced data as messages."""
         while True:
             try:
-                yield await self._take()
+                item = await self._take()
+                if isinstance(item, Block):
+                    self._next_seq = item.next_seq
+                yield item
             except LinkClosed as exc:
                 if exc.closed.reason in _NORMAL_ENDS:
                     return
@@ -193,10 +207,10 @@ class SoupClient:
                 case Debug(text):
                     if self._on_debug is not None:
                         self._on_debug(text)
-                case Accepted():
-                    pass  # told by the session's state
-                case _:
-                    pass  # an end is told by the link
+                case Accepted(position):
+                    self._granted, self._next_seq = position, position.next_seq
+                case Rejected() | EndOfSession():
+                    pass  # the link tells the end
         self._stop_if_full()
         self._changed.set()
 
@@ -267,7 +281,7 @@ def connect(
     """Connect and log in: `async with connect(...) as client`, or `client = await connect(...)`.
 
     `sequence` 1 is the session's start, 0 the newest message, n the first one wanted; what the server grants
-    is `client.position`. We send a heartbeat after `heartbeat_s` of our own silence and give the server up
+    is `client.granted`. We send a heartbeat after `heartbeat_s` of our own silence and give the server up
     after `silence_s` of its; `heartbeat_timeout_ms` is what we tell a 4.10 server of our own silence.
     Raises UpstreamLost (nobody there, closed, timeout) or LoginRejected.
     """

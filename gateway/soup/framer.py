@@ -74,6 +74,8 @@ class Framer:
         return count, raw
 
     def next_packet(self) -> Packet | None:
+        if self._missing > 0:
+            return None
         have = len(self._buffer) - self._start
         if have < LENGTH_SIZE:
             self._missing = LENGTH_SIZE - have if have else 0
