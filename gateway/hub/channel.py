@@ -1,0 +1,167 @@
+"""One feed as the hub sees it: what is known of its session, its newest records, and how far it is published.
+
+Knows codecs, directory and records; knows nothing of subscribers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from gateway.decode import Codecs, Directory, MessageCodec
+from gateway.hub.context import SessionContext
+from gateway.hub.router import Router
+from gateway.stripes import StripeTable
+from gateway.values import Block, Gap, Position
+
+# How much of a past session is read at a time when its directory has to be found again.
+SCAN_BYTES = 1 << 20
+
+
+class BlockReader(Protocol):
+    """The hub's way back: the blocks that were published, again."""
+
+    def read(self, position: Position, bytes_max: int) -> Sequence[Block | Gap]:
+        """What follows `position`, at least one item if there is any; goes on into the next session.
+
+        Raises BadRequest's or JournalError's subclasses for a position that can't be served.
+        """
+
+    def state_at_end(self, session: str) -> bytes | None:
+        """The state that was saved when `session` ended, if it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The newest message of one key, kept as its bytes and decoded when asked for."""
+
+    seq: int
+    received_ns: int
+    payload: bytes
+
+    def block(self, session: str) -> Block:
+        """The record as a block of one message, to go the way of all blocks."""
+        size = len(self.payload) + 1
+        return Block(session, self.seq, 1, self.received_ns, size.to_bytes(2, "big") + b"S" + self.payload)
+
+
+class Channel:
+    """One feed: live router, session context, latest records. `position` moves in the hub alone."""
+
+    def __init__(self, name: str, codecs: Codecs, stripes: StripeTable, reader: BlockReader | None) -> None:
+        self.name = name
+        self.codecs = codecs
+        self.reader = reader
+        self.router = Router(name, codecs, self._learn)
+        self.position = Position("", 1)
+        # Where this session's messages begin for us, once there are any.
+        self.begun = False
+        self.began_at = self.position
+        self.received_ns = 0
+        self._stripes = stripes
+        self.records: dict[str, dict[str, Record]] = {}
+        self.context = SessionContext("", Directory(codecs), stripes)
+        self._past: SessionContext | None = None
+
+    def start_session(self, session: str) -> None:
+        """Forget the old session's directory and records: locate codes and state are of one session."""
+        if self.context.session:
+            self._past = self.context
+        self.context = SessionContext(session, Directory(self.codecs), self._stripes)
+        self.records = {}
+        self.begun = False
+        self.position = Position(session, 1)
+
+    def begin(self, first_seq: int) -> None:
+        """The session's messages begin at this number, which is 1 unless the feed joined it late."""
+        self.begun = True
+        self.position = Position(self.position.session, first_seq)
+        if not self.began_at.session:
+            self.began_at = self.position
+
+    def context_of(self, session: str) -> SessionContext:
+        """What the bytes of `session` mean; of a past one, from the state saved at its end."""
+        if session == self.context.session:
+            return self.context
+        if self._past is None or self._past.session != session:
+            saved = self.reader.state_at_end(session) if self.reader else None
+            if saved is not None:
+                directory, _ = self._loaded(saved)
+            else:
+                directory = self._scan(session)
+            self._past = SessionContext(session, directory, self._stripes)
+        return self._past
+
+    def matching(self, names: frozenset[tuple[str, str]]) -> list[tuple[str, str, Record]]:
+        """The latest record of each key of the named messages, as (name, key, record), in order of number."""
+        found = [
+            (name, key, record)
+            for name, keyed in self.records.items()
+            if (self.name, name) in names
+            for key, record in keyed.items()
+        ]
+        found.sort(key=lambda each: each[2].seq)
+        return found
+
+    def dump(self) -> bytes:
+        """Directory and records as bytes; they are the state at `position` and are saved with it."""
+        records = {
+            name: {key: (r.seq, r.received_ns, r.payload.decode("latin-1")) for key, r in keyed.items()}
+            for name, keyed in self.records.items()
+        }
+        return orjson.dumps({"directory": self.context.directory.dump(), "records": records})
+
+    def load(self, position: Position, saved: bytes) -> None:
+        """Stand at `position` with what `dump` gave there. ValueError when the bytes are not a dump."""
+        directory, records = self._loaded(saved)
+        self.context = SessionContext(position.session, directory, self._stripes)
+        self.records = records
+        self.position = position
+        self.begun = True
+
+    def _loaded(self, saved: bytes) -> tuple[Directory, dict[str, dict[str, Record]]]:
+        try:
+            state = orjson.loads(saved)
+            directory = Directory(self.codecs)
+            directory.load(state["directory"])
+            records = {
+                name: {key: Record(seq, ns, text.encode("latin-1")) for key, (seq, ns, text) in keyed.items()}
+                for name, keyed in state["records"].items()
+            }
+        except (KeyError, TypeError, AttributeError, ValueError) as exc:
+            raise ValueError(f"feed {self.name}: the saved state can't be read: {exc!r}") from exc
+        return directory, records
+
+    def _scan(self, session: str) -> Directory:
+        """The directory of a past session whose end was never saved: read its messages again."""
+        context = SessionContext(session, Directory(self.codecs), self._stripes)
+
+        def learn(codec: MessageCodec, raw: bytes, start: int, end: int, seq: int) -> None:
+            if codec.definition.is_directory:
+                context.learn(raw[start:end], seq)
+
+        router = Router(self.name, self.codecs, learn)
+        assert self.reader is not None
+        position = Position(session, 1)
+        while items := self.reader.read(position, SCAN_BYTES):
+            for item in items:
+                if item.session != session:
+                    return context.directory
+                if isinstance(item, Gap):
+                    position = Position(session, item.to_seq + 1)
+                else:
+                    router.route(item, context, 0)
+                    position = Position(session, item.next_seq)
+        return context.directory
+
+    def _learn(self, codec: MessageCodec, raw: bytes, start: int, end: int, seq: int) -> None:
+        definition = codec.definition
+        if definition.is_directory:
+            self.context.learn(raw[start:end], seq)
+        if definition.kind == "record":
+            keyed = self.records.setdefault(codec.name, {})
+            key = codec.key(raw, start, end) or ""
+            # Removed and added again, so that the order is that of the sequence numbers.
+            keyed.pop(key, None)
+            keyed[key] = Record(seq, self.received_ns, raw[start:end])

@@ -1,0 +1,17 @@
+"""The hub's limits, each with what happens there. Defaults are those of config/gateway.toml."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Bounds of what the hub holds per subscriber and does per step."""
+
+    # Above this many bytes not taken by the kernel, a subscriber reads on from the journal.
+    backlog_bytes_max: int = 1 << 20
+    # Raw bytes of journal that one catch-up step encodes: small, so that live subscribers do not wait.
+    catch_up_bytes: int = 16 << 10
+    # Records that one snapshot step encodes.
+    snapshot_records: int = 200
+    # Different keys that a conflated stream may have waiting; above it the stream is told and closed.
+    latest_keys_max: int = 200_000

@@ -1,0 +1,36 @@
+"""What a stream wants, as values: two streams that want the same bytes have equal specs and share a group.
+
+Knows names; knows nothing of sockets, of who asks, or of where a stream stands.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.mlink.where import Where
+
+
+class Delivery(Enum):
+    """`EVERY`: each message, in order. `LATEST`: the newest of each key, steps may be left out."""
+
+    EVERY = "every"
+    LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """The bytes a stream wants.
+
+    `messages` holds (feed, message name) pairs. `stripes` are primary stripes, None means all.
+    `view` holds field names as the client wrote them but without case, None means every field.
+    """
+
+    framed: bool
+    messages: frozenset[tuple[str, str]]
+    stripes: frozenset[str] | None = None
+    where: Where | None = None
+    view: frozenset[str] | None = None
+
+    @property
+    def feeds(self) -> frozenset[str]:
+        """The feeds that any of its messages come from."""
+        return frozenset(feed for feed, _ in self.messages)
