@@ -1,0 +1,417 @@
+"""Where the lanes of a feed come together: what each is asked for, what its events mean, what gets in.
+
+Plain functions called by the link's callback, nothing here waits. Knows the rules, the journal (through the
+intake) and the publisher; knows no socket: a lane's line is ended or paused, not more.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from gateway.errors import JournalError
+from gateway.link import Closed, CloseReason
+from gateway.net.feed_intake import Intake, IntakeFull, Overlap
+from gateway.net.feed_lane import DROP_MEANS, Barred, Drop, Ending, Lane
+from gateway.net.feed_rules import Answer, Asking, Meaning, judge, next_asking, wanted
+from gateway.net.feed_telling import Telling
+from gateway.net.feed_values import FeedPublisher, FeedState, NoticeKind
+from gateway.soup import Accepted, ClientEvent, Debug, EndOfSession, Rejected, Run, Unsequenced
+from gateway.values import Block, Gap, Position
+
+# A server may talk as much as it likes; the log takes this much of one text.
+DEBUG_TEXT_MAX = 200
+
+NO_CONNECTION = "no connection"
+
+log = logging.getLogger("gateway.feed")
+
+
+class Merge:
+    """One feed's way in. `changed` is called when lanes come or go, or the journal fails or is well again.
+
+    Every lane's next number is at or below the next number expected, so whoever delivers a number first is
+    taken, and the others' copies are compared and dropped. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        configured: Position,
+        intake: Intake,
+        publisher: FeedPublisher,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+        *,
+        hot_standby: bool,
+    ) -> None:
+        self.name = name
+        self.lanes: list[Lane] = []
+        self.intake = intake
+        self.reconnects: Counter[str] = Counter()
+        self.gaps = self.missing = self.rewinds = self.doubles = self.diverged = 0
+        self.data_at = clock()
+        self.stale = False
+        self._configured = configured
+        self._publisher = publisher
+        self._tell = Telling(name, publisher)
+        self._clock = clock
+        self._changed = changed
+        self._hot_standby = hot_standby
+        self._down = False
+        self._last_rank: int | None = None
+
+    # What goes out.
+
+    def dial(self, lane: Lane, rank: int, endpoint: str) -> Position:
+        """What to log in with; the journal is asked anew each time."""
+        asked = wanted(lane.asking, lane.left, self.intake.position(), self._configured)
+        if asked.session and lane.asking is not Asking.CHECK:
+            lane.asking = Asking.RESUME
+        lane.dial(rank, endpoint, asked)
+        log.info(
+            "feed=%s event=dial endpoint=%s session=%s next=%d",
+            self.name,
+            endpoint,
+            asked.session,
+            asked.next_seq,
+        )
+        return asked
+
+    # What comes in.
+
+    def take(self, lane: Lane, events: Iterator[ClientEvent], received_ns: int) -> None:
+        """The link's callback: everything that one read of `lane` brought."""
+        try:
+            for event in events:
+                if lane.dropped is None:
+                    self._take_event(lane, event, received_ns)
+        finally:
+            # Also when a broken packet ends the read: what stood in front of it is good.
+            if self.intake.trouble is None and not self.intake.flush():
+                self._pause()
+
+    def _take_event(self, lane: Lane, event: ClientEvent, received_ns: int) -> None:
+        match event:
+            case Run(session, first_seq, count, raw):
+                self._take_run(lane, Block(session, first_seq, count, received_ns, raw))
+            case Accepted(position):
+                try:
+                    self._accept(lane, position)
+                except JournalError as exc:
+                    self.intake.trouble = exc
+                    lane.drop(Drop.JOURNAL, str(exc))
+                    self._pause()
+            case Unsequenced(payload):
+                # All lanes carry it and it has no number: the best lane's is taken.
+                if lane.rank == min(each.rank for each in self.live_lanes()):
+                    self._publisher.publish_unsequenced(payload, received_ns)
+            case Debug(text):
+                shown = text[:DEBUG_TEXT_MAX].decode("ascii", "backslashreplace")
+                log.info("feed=%s event=debug endpoint=%s text=%r", self.name, lane.endpoint, shown)
+            case Rejected() | EndOfSession():
+                pass  # The link ends with it, and `lost` is told.
+
+    def _take_run(self, lane: Lane, block: Block) -> None:
+        before_seq = lane.next_seq
+        lane.next_seq = block.next_seq
+        try:
+            overlap = self.intake.put(block)
+        except IntakeFull as exc:
+            lane.next_seq = before_seq
+            lane.drop(Drop.JOURNAL, str(exc))
+            return
+        self.data_at = self._clock()
+        if self.stale:
+            self.stale = False
+            self._tell(NoticeKind.FRESH, "messages flow again", block.session)
+        if overlap is None:
+            lane.lag_ns = 0
+        else:
+            self._take_overlap(lane, block, overlap)
+        # A server that replays the same old messages and dies must not reset our patience.
+        if not lane.flowed and (overlap is None or overlap.count < block.count or len(self.live_lanes()) > 1):
+            lane.flowed = lane.may_hurry = True
+
+    def _take_overlap(self, lane: Lane, block: Block, overlap: Overlap) -> None:
+        self.doubles += overlap.count
+        lane.lag_ns = overlap.lag_ns
+        if not overlap.diverged:
+            return
+        self.diverged += len(overlap.diverged)
+        others = [each for each in self.live_lanes() if each is not lane]
+        if not lane.told_divergence:
+            lane.told_divergence = True
+            self._tell(
+                NoticeKind.DIVERGED,
+                f"{lane.endpoint} sends other bytes under the same numbers than were received before"
+                + ("; the preferred endpoint goes on alone" if others else "; the first ones stay"),
+                block.session,
+                overlap.diverged[0],
+                overlap.diverged[-1],
+            )
+        if others:
+            preferred = lane.rank < min(each.rank for each in others)
+            for each in others if preferred else [lane]:
+                each.drop(
+                    Drop.DIVERGED,
+                    f"its bytes differ from those of {(lane if preferred else others[0]).endpoint}",
+                )
+
+    def _accept(self, lane: Lane, accepted: Position) -> None:
+        if self.intake.trouble is not None:
+            lane.drop(Drop.JOURNAL, str(self.intake.trouble))
+            return
+        lane.session, lane.next_seq = accepted.session, accepted.next_seq
+        journaled = self.intake.position()
+        other_name = journaled is not None and accepted.session != journaled.session
+        verdict = judge(
+            lane.asking,
+            lane.asked,
+            accepted,
+            journaled,
+            left=lane.left,
+            seen_before=other_name and self.intake.has_session(accepted.session),
+        )
+        session, meaning = accepted.session, verdict.meaning
+        others = [each for each in self.live_lanes() if each is not lane]
+        if meaning is Meaning.SAME_SESSION:
+            self._tell.once(
+                NoticeKind.SESSION_AGAIN,
+                f"{lane.endpoint} still offers session {session}, which has ended",
+                session,
+            )
+            self._answered(lane, Answer.SAME_SESSION)
+            lane.drop(Drop.SAME_SESSION, f"session {session} has ended and is offered again")
+        elif meaning is Meaning.SESSION_AGAIN:
+            self._tell.once(
+                NoticeKind.SESSION_AGAIN,
+                f"{lane.endpoint} offers session {session}, which came before the newest one of the journal",
+                session,
+            )
+            lane.drop(Drop.SAME_SESSION, f"session {session} came before the newest one")
+        elif meaning is Meaning.OTHER_SESSION:
+            self._answered(lane, Answer.OTHER_SESSION)
+            lane.drop(Drop.OTHER_SESSION, f"session is {session}: log in again from its start")
+        elif meaning is Meaning.GAP and others:
+            # Another lane may still bring these numbers.
+            lane.drop(Drop.AHEAD, f"starts at {accepted.next_seq}, while {others[0].endpoint} is below that")
+        elif meaning is Meaning.NEW_SESSION and others and not self._may_change_session(lane, others):
+            self._tell.once(
+                NoticeKind.SESSIONS_DIFFER,
+                f"{lane.endpoint} is in session {session}, {others[0].endpoint} still in {others[0].session}",
+                session,
+            )
+            lane.drop(Drop.SESSIONS_DIFFER, f"session is {session}, in use is {others[0].session}")
+        else:
+            if meaning is Meaning.NEW_SESSION:
+                self._change_session(lane, session, verdict.first_seq, others, journaled)
+            else:
+                self.intake.continue_session(session)
+            if verdict.gap is not None:
+                self._declare(verdict.gap)
+            if meaning is Meaning.REWOUND:
+                self._rewound(lane, accepted)
+            self._answered(lane, Answer.ACCEPTED)
+            self._go_live(lane, others)
+
+    def _may_change_session(self, lane: Lane, others: list[Lane]) -> bool:
+        """Two addresses disagree: in hot standby the preferred one is believed, else the one that works."""
+        return self._hot_standby and lane.rank < min(each.rank for each in others)
+
+    def _change_session(
+        self, lane: Lane, session: str, first_seq: int, others: list[Lane], journaled: Position | None
+    ) -> None:
+        for each in others:
+            each.drop(Drop.SUPERSEDED, f"{lane.endpoint} has begun session {session}")
+        self.intake.start_session(session, first_seq)
+        if journaled is not None:
+            self._tell(
+                NoticeKind.SESSION_CHANGED,
+                f"session {session} follows {journaled.session}, which ended at {journaled.next_seq - 1}",
+                session,
+            )
+
+    def _declare(self, gap: Gap) -> None:
+        self.intake.declare_gap(gap)
+        count = gap.to_seq - gap.from_seq + 1
+        self.gaps += 1
+        self.missing += count
+        self._tell(
+            NoticeKind.GAP,
+            f"{count} messages can't be had: the upstream starts behind them",
+            gap.session,
+            gap.from_seq,
+            gap.to_seq,
+        )
+
+    def _rewound(self, lane: Lane, accepted: Position) -> None:
+        journaled = self.intake.position()
+        assert journaled is not None
+        self.rewinds += 1
+        self._tell(
+            NoticeKind.REWOUND,
+            f"{lane.endpoint} was asked for {lane.asked.next_seq} and starts at {accepted.next_seq}: "
+            f"what was received before is dropped",
+            accepted.session,
+            accepted.next_seq,
+            max(accepted.next_seq, journaled.next_seq) - 1,
+        )
+
+    def _answered(self, lane: Lane, answer: Answer) -> None:
+        before = lane.asking
+        lane.asking = next_asking(before, answer, may_roll=self.intake.position() is not None)
+        if answer is Answer.ENDED:
+            lane.left = lane.session
+        elif lane.asking is Asking.ROLL and before is not Asking.ROLL:
+            lane.left = lane.asked.session
+        elif answer is Answer.ACCEPTED:
+            lane.left = ""
+
+    # Lanes coming and going.
+
+    def live_lanes(self) -> list[Lane]:
+        return [each for each in self.lanes if each.live]
+
+    def _go_live(self, lane: Lane, others: list[Lane]) -> None:
+        lane.state = FeedState.STREAMING
+        lane.live_since = self._clock()
+        lane.detail = ""
+        self._tell.forget()
+        where = f"{lane.endpoint}, session {lane.session}, next {lane.next_seq}"
+        if others and self._hot_standby:
+            self._tell(NoticeKind.STANDBY_UP, f"{lane.endpoint} delivers too", lane.session)
+        elif not others:
+            self._down = False
+            self._tell(NoticeKind.UP, where, lane.session)
+        if not self._hot_standby and self._last_rank is not None and lane.rank != self._last_rank:
+            kind = NoticeKind.FAILED_OVER if lane.rank > self._last_rank else NoticeKind.RETURNED
+            self._tell(kind, where, lane.session)
+        self._last_rank = lane.rank
+        self._changed()
+
+    def left(self, lane: Lane) -> None:
+        """We have logged out of a connection on purpose."""
+        lane.line, lane.state = None, FeedState.WAITING
+        self._changed()
+
+    def lost(self, lane: Lane, closed: Closed | str) -> Ending:
+        """A connection has ended, or was never made (`closed` is then the reason): what that means."""
+        was_live = lane.state is FeedState.STREAMING
+        up_s = self._clock() - lane.live_since if was_live else 0.0
+        session = lane.session
+        lane.line, lane.state = None, FeedState.WAITING
+        ending = self._ending(lane, closed, up_s)
+        lane.detail = ending.detail
+        self.reconnects[ending.reason] += 1
+        log.warning(
+            "feed=%s event=lost endpoint=%s reason=%r detail=%r",
+            self.name,
+            lane.endpoint,
+            ending.reason,
+            ending.detail,
+        )
+        if self.live_lanes():
+            if was_live and self._hot_standby:
+                self._tell(NoticeKind.STANDBY_DOWN, f"{lane.endpoint}: {ending.detail}", session)
+        elif not self._down:
+            self._down = True
+            self._tell(NoticeKind.DOWN, f"{lane.endpoint}: {ending.detail}", session)
+        self._changed()
+        return ending
+
+    def _ending(self, lane: Lane, closed: Closed | str, up_s: float) -> Ending:
+        if lane.dropped is not None:
+            return self._ending_of_drop(lane, lane.dropped, up_s)
+        if isinstance(closed, str):
+            return Ending(NO_CONNECTION, closed)
+        reason, detail = closed.reason.value, str(closed)
+        match closed.reason:
+            case CloseReason.END_OF_SESSION:
+                self._end_session(lane)
+                return Ending(reason, detail, at_once=self._hurry(lane), at_fault=False, up_s=up_s)
+            case CloseReason.SESSION_NOT_AVAILABLE:
+                self._answered(lane, Answer.UNAVAILABLE)
+                rolls = lane.asking in (Asking.ROLL, Asking.REPLAY)
+                self._tell.once(
+                    NoticeKind.REJECTED,
+                    f"{lane.endpoint}: session {lane.asked.session or 'current'} is not available"
+                    + ("; trying the current one" if rolls else "; trying again"),
+                    lane.asked.session,
+                )
+                return Ending(reason, detail, at_once=rolls and self._hurry(lane), at_fault=not rolls)
+            case CloseReason.NOT_AUTHORIZED:
+                barred = Barred.BESIDE_ANOTHER if self.live_lanes() else Barred.NOT_AUTHORIZED
+                text = f"{lane.endpoint}: not authorized; correct user and password, then reload or restart"
+                self._tell(NoticeKind.REJECTED, text, lane.asked.session)
+                return Ending(reason, text, barred=barred)
+            case _:
+                return Ending(reason, detail, up_s=up_s)
+
+    def _ending_of_drop(self, lane: Lane, drop: Drop, up_s: float) -> Ending:
+        at_once, at_fault, barred = DROP_MEANS[drop]
+        if drop is Drop.SAME_SESSION and lane.asking is Asking.CHECK:
+            at_once, at_fault = True, False
+        at_once = at_once and self._hurry(lane)
+        return Ending(drop.value, lane.dropped_detail, at_once, at_fault, barred, up_s)
+
+    def _hurry(self, lane: Lane) -> bool:
+        hurry, lane.may_hurry = lane.may_hurry, False
+        return hurry
+
+    def _end_session(self, lane: Lane) -> None:
+        self._answered(lane, Answer.ENDED)
+        journaled = self.intake.position()
+        if journaled is None or journaled.session != lane.session:
+            return
+        self._tell.once(
+            NoticeKind.SESSION_ENDED,
+            f"session {lane.session} ended at {lane.next_seq - 1}",
+            lane.session,
+            to_seq=lane.next_seq - 1,
+        )
+        # Another lane may not be through with it yet, and what waits for the journal is of this session:
+        # then it is marked as ended when the next one begins.
+        if self.intake.trouble is None and not self.live_lanes():
+            try:
+                self.intake.end_session()
+            except JournalError as exc:
+                self.intake.trouble = exc
+                self._pause()
+
+    # Trouble with the journal.
+
+    def _pause(self) -> None:
+        """The journal can't be written: stop reading, so that what comes waits at the upstream."""
+        for lane in self.lanes:
+            if lane.line is not None:
+                lane.line.pause_reading()
+        self._tell.once(NoticeKind.JOURNAL_PAUSED, str(self.intake.trouble))
+        self._changed()
+
+    def mend(self) -> bool:
+        """Try the journal again; go on reading when it is well."""
+        if not self.intake.flush():
+            return False
+        self._tell.forget()
+        self._tell(NoticeKind.JOURNAL_RESUMED, "the journal can be written again")
+        self.data_at = self._clock()
+        for lane in self.lanes:
+            if lane.line is not None:
+                lane.line.resume_reading()
+        self._changed()
+        return True
+
+    def look_stale(self, after_s: float) -> float:
+        """Tell when no message has come for `after_s`; returns when to look again."""
+        now = self._clock()
+        due = self.data_at + after_s
+        if now < due:
+            return due
+        if self.intake.trouble is not None:
+            return now + after_s
+        if not self.stale:
+            self.stale = True
+            position = self.intake.position()
+            session = position.session if position is not None else ""
+            self._tell(NoticeKind.STALE, f"no message for {now - self.data_at:.1f} s", session)
+        return now + after_s
