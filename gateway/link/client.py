@@ -83,6 +83,11 @@ class SoupClient:
         """Where to resume: the session, and the number of the first message that was not taken from here."""
         return Position(self._granted.session, self._next_seq)
 
+    @property
+    def queued_bytes(self) -> int:
+        """How much has come and was not taken yet."""
+        return self._queued_bytes
+
     def send_unsequenced(self, payload: bytes) -> None:
         self._living_link().send_unsequenced(payload)
 

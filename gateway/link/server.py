@@ -82,6 +82,12 @@ class SoupServer:
         address = listener.sockets[0].getsockname()
         return address[0], address[1]
 
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        names = [each.getsockname() for listener in self._listeners for each in listener.sockets]
+        return [(name[0], name[1]) for name in names]
+
     def serve(self, served: ServedSession) -> None:
         """Make `served` the current session; earlier ones can still be joined by name until they end."""
         self.current = served

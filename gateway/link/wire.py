@@ -6,7 +6,7 @@ Knows asyncio and that a session has a deadline; knows nothing of logins or mess
 import asyncio
 from collections.abc import Iterable
 from math import inf
-from typing import cast
+from typing import Any, cast
 
 from gateway.errors import RemoteProtocolError
 from gateway.link.closing import Closed, CloseReason, LinkClosed, reason_of
@@ -20,6 +20,7 @@ STALL_TIMEOUT_S = 120.0
 CLOSE_TIMEOUT_S = 5.0
 # A timer that fires this late tells of a stuck loop, not of a silent peer.
 LOOP_STUCK_S = 0.5
+_STUCK_GRACE_S = 0.01
 _TIMER_S_MIN = 0.001
 
 
@@ -67,6 +68,10 @@ class Wire(asyncio.Protocol):
         """The other side's address, for people."""
         name = self._transport.get_extra_info("peername") if self._transport else None
         return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "nobody")
+
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows: `socket`, `sockname`, `peercert`, … as asyncio names them."""
+        return self._transport.get_extra_info(name) if self._transport else None
 
     async def closed(self) -> Closed:
         """Wait for the end and say why it came. Raises what a callback raised, if that was the reason."""
@@ -215,8 +220,10 @@ class Wire(asyncio.Protocol):
         if self._end is not None:
             return
         if late_s > LOOP_STUCK_S:
-            # What the other side sent meanwhile has not been read yet: read first, judge then.
-            self._timer_at = now + LOOP_STUCK_S
+            # Nobody listened, and what the other side sent meanwhile may not have been read yet.
+            if self._reading:
+                self._endpoint.start_reading(now)
+            self._timer_at = now + _STUCK_GRACE_S
             self._timer = self._loop.call_at(self._timer_at, self._on_timer)
             return
         try:
