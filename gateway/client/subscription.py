@@ -1,0 +1,68 @@
+"""One running request: what it asks, where it stands, where its messages go.
+
+Knows the request, the tracker and the buffer; knows nothing of sockets. A stream has one of these, or
+one per stripe.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from gateway.client.buffer import Buffer
+from gateway.client.message import Message
+from gateway.client.notices import Notice, SequenceGap, SessionChange
+from gateway.client.request import Request
+from gateway.client.tracker import Tracker
+
+LOG = logging.getLogger("gateway.client")
+
+# Session changes and gaps that are remembered as told; they come again when a stream resumes before one.
+TOLD_MAX = 64
+
+
+class Subscription:
+    """`keep` may drop what another stripe of the same stream has brought already."""
+
+    def __init__(
+        self,
+        request: Request,
+        tracker: Tracker,
+        buffer: Buffer,
+        keep: Callable[[list[Message]], list[Message]] | None = None,
+    ) -> None:
+        self.request = request
+        self.tracker = tracker
+        self.buffer = buffer
+        #: Its number in the socket that it runs on, new with each start.
+        self.number = 0
+        #: How often its own resume was refused in a row.
+        self.refusals = 0
+        self._keep = keep
+        self._told: deque[Notice] = deque(maxlen=TOLD_MAX)
+
+    def give(self, messages: list[Message]) -> None:
+        """Hand on what arrived."""
+        if self._keep is not None:
+            messages = self._keep(messages)
+        if messages:
+            self.buffer.put(messages)
+
+    def tell(self, notice: Notice) -> None:
+        """Put a notice at its place in the stream."""
+        if isinstance(notice, SessionChange | SequenceGap):
+            if notice in self._told:
+                return
+            self._told.append(notice)
+        name = type(notice).__name__
+        LOG.log(
+            logging.WARNING if notice.serious else logging.DEBUG,
+            "stream=%r notice=%s %s",
+            str(self.request),
+            name,
+            notice.detail,
+        )
+        self.buffer.put(notice)
+
+    def fail(self, error: BaseException) -> None:
+        """End the stream with an error, after what has arrived."""
+        self.buffer.end(error)
