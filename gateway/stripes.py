@@ -132,6 +132,10 @@ class StripeTable:
             found |= members
         return found
 
+    def holds(self, name: str) -> bool:
+        """Is there a stripe, primary or compound, of this name?"""
+        return name.strip().casefold() in self._members
+
     def what(self, name: str) -> str:
         """In a few words what a stripe holds, for people."""
         kind = self.kinds[name]

@@ -1,5 +1,6 @@
 """Each ticker is in exactly one primary stripe, and a wrong table never loads."""
 
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,13 @@ def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"binary\.toml: can't be read"):
         StripeTable.load(tmp_path / "binary.toml")
+
+
+def test_the_error_shown_in_the_documentation_is_the_true_one() -> None:
+    data = tomllib.loads(SHIPPED.read_text())
+    data["ranges"]["A2"]["first"] = "AMZ"
+
+    with pytest.raises(ConfigError) as caught:
+        StripeTable.from_mapping(data, "config/stripes.toml")
+
+    assert f"\n{caught.value}\n" in (SHIPPED.parents[1] / "docs" / "stripes.md").read_text()

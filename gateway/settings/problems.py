@@ -23,7 +23,7 @@ Loc = tuple[str | int, ...]
 ABSENT = object()
 SHOWN_MAX = 80
 # A key that looks like this may hold a secret, even if it is no key of ours.
-SECRET = re.compile(r"pass|secret|sha256|pwd|token|key|pin|auth|credential", re.IGNORECASE)
+SECRET = re.compile(r"pass|secret|sha256|pwd|token|key|(^|_)pin($|_)|auth|credential", re.IGNORECASE)
 NOT_SECRET = re.compile(r"(_file|_max|_allowed|^keys)$", re.IGNORECASE)
 
 
@@ -158,13 +158,15 @@ def remedy_for(error: ErrorDetails, model: type[Section]) -> str:
     if field is None:
         return error["msg"]
     text = expectation(field)
-    if isinstance(loc[-1], int) and get_origin(plain(field.annotation)) is tuple:
-        item = get_args(plain(field.annotation))[0]
-        if get_origin(item) is Literal:
-            text = f"write one of {', '.join(get_args(item))}"
+    inner = plain(field.annotation)
+    if isinstance(loc[-1], int) and get_origin(inner) is tuple:
+        inner = get_args(inner)[0]
+        if get_origin(inner) is Literal:
+            text = f"write one of {', '.join(get_args(inner))}"
     if kind == "missing":
         return f"it is required; {text}"
     if kind == "literal_error" and isinstance(error["input"], str):
-        near = get_close_matches(error["input"].casefold(), text.split("write one of ")[-1].split(", "), 1)
-        return f"{text}; did you mean {near[0]}?" if near else text
+        folded = {choice.casefold(): choice for choice in get_args(inner)}
+        near = get_close_matches(error["input"].casefold(), folded, 1)
+        return f"{text}; did you mean {folded[near[0]]}?" if near else text
     return text

@@ -26,6 +26,14 @@ from gateway.settings.types import (
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
+def is_loopback(host: str) -> bool:
+    """Is it this machine itself? A name other than localhost may lead anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
+
+
 class ServerSettings(Section):
     """Where subscribers connect, and how much one of them may take."""
 
@@ -58,10 +66,7 @@ class ServerSettings(Section):
     @property
     def is_loopback(self) -> bool:
         """Only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.casefold() == "localhost"
+        return is_loopback(self.host)
 
     def conflicts(self) -> Iterator[Conflict]:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):

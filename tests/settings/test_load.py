@@ -290,3 +290,18 @@ def test_an_address_is_a_host_and_a_port_or_an_error(text: str) -> None:
     assert host
     assert 1 <= port <= 65_535
     assert text in (f"{host}:{text.rpartition(':')[2]}", f"[{host}]:{text.rpartition(':')[2]}")
+
+
+def test_the_errors_shown_in_the_documentation_are_the_true_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    write(tmp_path / "config", "[server]\nprot = 9000\n" + FEED)
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(Path("config/gateway.toml"), OPEN | {"GATEWAY_FEEDS__ITCH__SEQUENCE": "-1"})
+
+    for line in str(caught.value).splitlines():
+        assert f"\n{line}\n" in page
