@@ -1,0 +1,242 @@
+"""Builds every room from the settings and owns their life: one loop, one TaskGroup, one order of shutdown.
+
+Knows all rooms below; decides nothing about messages. The way of the data is wired here and
+can be read here: a feed journals a block and hands it to its `_Publisher`, which gives it to the hub.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from gateway.decode import Codecs
+from gateway.definitions import load_definitions
+from gateway.errors import ConfigError, JournalError
+from gateway.hub import Channel, Hub, HubLimits
+from gateway.journal import Journal, JournalLimits
+from gateway.net.access import Authority
+from gateway.net.feed import Feed
+from gateway.net.feed_values import FeedNotice, FeedState
+from gateway.net.http import Health
+from gateway.net.notices import notice_text
+from gateway.net.server import Server
+from gateway.settings import FeedSettings, Settings
+from gateway.stripes import StripeTable
+from gateway.values import Block, Gap, Position
+
+log = logging.getLogger("gateway.app")
+
+DAY_S = 86_400
+RETENTION_EVERY_S = 60.0
+RESTORE_BYTES = 1 << 20
+
+
+class _Publisher:
+    """What a feed has journaled, given on to the hub. Implements `feed_values.FeedPublisher`."""
+
+    def __init__(
+        self, channel: Channel, hub: Hub, journal: Journal, tell: Callable[[str, FeedNotice], None]
+    ) -> None:
+        self._channel = channel
+        self._hub = hub
+        self._journal = journal
+        self._tell = tell
+
+    def start_session(self, session: str) -> None:
+        position = self._channel.position
+        if position.session == session:
+            return
+        if position.session:
+            # Whoever replays the old session needs its directory as it was at its end.
+            self._journal.save_checkpoint(position, self._channel.dump())
+        self._hub.start_session(self._channel.name, session)
+
+    def publish(self, block: Block) -> None:
+        self._hub.publish(self._channel.name, block)
+
+    def publish_gap(self, gap: Gap) -> None:
+        self._hub.publish_gap(self._channel.name, gap)
+
+    def publish_unsequenced(self, payload: bytes, received_ns: int) -> None:
+        self._hub.publish_unsequenced(self._channel.name, payload, received_ns)
+
+    def notice(self, notice: FeedNotice) -> None:
+        self._tell(self._channel.name, notice)
+
+
+class Gateway:
+    """One gateway process. `run` ends when `stop` is called, within the shutdown timeout."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read every file the settings name; ConfigError before any socket opens."""
+        self._settings = settings
+        self._stripes = StripeTable.load(settings.stripes.file)
+        self._codecs = {each.name: _codecs(each) for each in settings.feeds}
+        self._authority = Authority.load(settings)
+        self._stopping = asyncio.Event()
+        self.feeds: dict[str, Feed] = {}
+        self.port = settings.server.port
+
+    async def run(self, ready: Callable[["Gateway"], None] | None = None) -> None:
+        """Serve until `stop`. `ready` is called once subscribers can connect."""
+        loop = asyncio.get_running_loop()
+        server = self._settings.server
+        hub = Hub(
+            HubLimits(backlog_bytes_max=server.write_buffer_high_bytes, latest_keys_max=server.keys_max),
+            loop.call_soon,
+            time.time_ns,
+            notice_text,
+        )
+        journals: dict[str, Journal] = {}
+        try:
+            for each in self._settings.feeds:
+                journals[each.name] = self._open_journal(each.name)
+            for each in self._settings.feeds:
+                self._add_feed(each, hub, journals[each.name])
+            await self._serve(hub, journals, ready)
+        finally:
+            for name, journal in journals.items():
+                _close(name, journal)
+
+    def stop(self) -> None:
+        """Begin the shutdown: feeds first, then the subscribers, each bounded in time."""
+        self._stopping.set()
+
+    def urls(self) -> list[str]:
+        """Where subscribers and browsers go."""
+        server = self._settings.server
+        secure = "s" if server.tls_certificate_file else ""
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        return [f"http{secure}://{host}:{self.port}/", f"ws{secure}://{host}:{self.port}/mlink/jsonf"]
+
+    def health(self) -> Health:
+        """Ready means: each feed streams and its journal takes what it brings."""
+        feeds: dict[str, Any] = {}
+        ready = True
+        for name, feed in self.feeds.items():
+            health = feed.health
+            feeds[name] = {
+                **asdict(health),
+                "state": health.state.value,
+                "reconnects": dict(health.reconnects),
+            }
+            feeds[name]["lanes"] = [{**asdict(lane), "state": lane.state.value} for lane in health.lanes]
+            ready = ready and health.state is FeedState.STREAMING and not health.paused
+        return Health(ready and not self._stopping.is_set(), {"ready": ready, "feeds": feeds})
+
+    async def _serve(
+        self, hub: Hub, journals: Mapping[str, Journal], ready: Callable[["Gateway"], None] | None
+    ) -> None:
+        server = Server(self._settings.server, hub, self._stripes, self._authority, self.health)
+        self._server = server
+        async with server:
+            self.port = server.port
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(feed.run(), name=f"feed {name}") for name, feed in self.feeds.items()
+                ]
+                running.append(tasks.create_task(self._keep_house(hub, journals), name="housekeeping"))
+                running.append(
+                    tasks.create_task(server.watch_keys(self._settings.keys.reload_s), name="keys")
+                )
+                if ready is not None:
+                    ready(self)
+                await self._stopping.wait()
+                for task in running:
+                    task.cancel()
+            for name, channel in hub.channels.items():
+                _save_state(channel, journals[name])
+            hub.flush()
+            await server.good_night()
+
+    def _open_journal(self, feed: str) -> Journal:
+        settings = self._settings.journal
+        limits = JournalLimits(
+            fsync_interval_s=settings.fsync_ms / 1000,
+            keep_age_s=settings.retention_days * DAY_S,
+            keep_bytes=settings.retention_bytes,
+        )
+        try:
+            journal = Journal(settings.folder / feed, feed, limits)
+        except OSError as exc:
+            raise ConfigError(f"[journal] folder = {str(settings.folder)!r}: can't be used: {exc}") from exc
+        for repaired in journal.repaired:
+            log.warning("feed=%s event=journal-repaired detail=%r", feed, repaired)
+        return journal
+
+    def _add_feed(self, settings: FeedSettings, hub: Hub, journal: Journal) -> None:
+        channel = Channel(settings.name, self._codecs[settings.name], self._stripes, journal)
+        hub.add_channel(channel)
+        _restore(channel, hub, journal)
+        publisher = _Publisher(channel, hub, journal, self._tell)
+        self.feeds[settings.name] = Feed(settings, journal, publisher)
+
+    def _tell(self, feed: str, notice: FeedNotice) -> None:
+        log.info(
+            "feed=%s event=%s session=%s detail=%r", feed, notice.kind.value, notice.session, notice.detail
+        )
+        self._server.tell(feed, notice)
+
+    async def _keep_house(self, hub: Hub, journals: Mapping[str, Journal]) -> None:
+        """Save state now and then, so that a restart reads only what came since; let old sessions go."""
+        retain_at = 0.0
+        while True:
+            await asyncio.sleep(self._settings.journal.checkpoint_s)
+            for name, channel in hub.channels.items():
+                _save_state(channel, journals[name])
+            now = time.monotonic()
+            if now >= retain_at:
+                retain_at = now + RETENTION_EVERY_S
+                for name, journal in journals.items():
+                    for gone in journal.retain(time.time_ns()):
+                        log.info("feed=%s event=session-removed session=%s", name, gone.session)
+
+
+def _codecs(feed: FeedSettings) -> Codecs:
+    return Codecs(load_definitions(feed.definitions))
+
+
+def _restore(channel: Channel, hub: Hub, journal: Journal) -> None:
+    """Bring a channel to where the journal ends: the saved state, then what came after it."""
+    newest = journal.position()
+    if newest is None:
+        return
+    saved = journal.load_checkpoint()
+    position = Position(newest.session, 1)
+    if saved is not None and saved[0].session == newest.session:
+        try:
+            channel.load(*saved)
+            position = saved[0]
+        except ValueError as exc:
+            log.warning("feed=%s event=state-ignored detail=%r", channel.name, str(exc))
+    if not channel.begun:
+        channel.start_session(newest.session)
+        first = next(info.first_seq for info in journal.sessions() if info.session == newest.session)
+        channel.begin(first)
+        position = channel.position
+    while items := journal.read(position, RESTORE_BYTES):
+        for item in items:
+            if isinstance(item, Gap):
+                hub.publish_gap(channel.name, item)
+            else:
+                hub.publish(channel.name, item)
+        position = channel.position
+
+
+def _save_state(channel: Channel, journal: Journal) -> None:
+    if not channel.begun:
+        return
+    try:
+        journal.save_checkpoint(channel.position, channel.dump())
+    except (JournalError, OSError) as exc:
+        # A restart reads more of the journal instead; nothing is lost.
+        log.warning("feed=%s event=state-not-saved detail=%r", channel.name, str(exc))
+
+
+def _close(name: str, journal: Journal) -> None:
+    try:
+        journal.close()
+    except (JournalError, OSError) as exc:
+        log.error("feed=%s event=journal-not-closed detail=%r", name, str(exc))

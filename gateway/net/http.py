@@ -1,0 +1,90 @@
+"""The answers to plain HTTP requests on the one port: page, scripts, health. Everything else is 404.
+
+Knows paths and headers; knows nothing of WebSocket. What health says is given by whoever built it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+WEB = Path(__file__).resolve().parents[1] / "web"
+# The whole list of what is served from the disk: a request names an entry, never a path.
+FILES: Mapping[str, tuple[str, str]] = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/client.js": ("client.js", "text/javascript; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+# No inline scripts, no requests elsewhere, no frames around it.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def respond(status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> Response:
+    """A whole answer; the connection closes after it."""
+    headers = Headers(
+        {
+            "Content-Type": content_type,
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **SECURITY_HEADERS,
+        }
+    )
+    return Response(status.value, status.phrase, headers, body)
+
+
+def refuse(status: HTTPStatus, reason: str) -> Response:
+    """An answer that says in a line what was wrong."""
+    return respond(status, f"{reason}\n".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What /readyz says: ready or not, and why."""
+
+    ready: bool
+    body: Mapping[str, Any]
+
+
+class Pages:
+    """Answers by exact path. Files are read once, so a request never reaches the disk."""
+
+    def __init__(self, health: Callable[[], Health]) -> None:
+        self._health = health
+        self._files = {
+            path: ((WEB / name).read_bytes(), content_type)
+            for path, (name, content_type) in FILES.items()
+            if (WEB / name).is_file()
+        }
+
+    def answer(self, request: Request) -> Response:
+        """The answer to a request that does not ask for a WebSocket."""
+        path = urlsplit(request.path).path
+        if path in self._files:
+            body, content_type = self._files[path]
+            return respond(HTTPStatus.OK, body, content_type)
+        if path == "/healthz":
+            return _json(HTTPStatus.OK, {"alive": True})
+        if path == "/readyz":
+            health = self._health()
+            return _json(HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE, health.body)
+        return refuse(
+            HTTPStatus.NOT_FOUND,
+            "nothing here; there are " + ", ".join([*self._files, "/healthz", "/readyz"]),
+        )
+
+
+def _json(status: HTTPStatus, body: Mapping[str, Any]) -> Response:
+    return respond(status, orjson.dumps(body) + b"\n", "application/json")

@@ -1,0 +1,385 @@
+"""One subscriber's connection: its session's actions are performed here, its streams are moved on here.
+
+Knows the socket, the session state machine and the hub. Two tasks: one reads what the
+subscriber says, one writes what is not live (snapshots, catching up, conflated records,
+heartbeats) and waits for the socket to drain. Live messages come from the hub, not through here.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from websockets.exceptions import ConnectionClosed
+
+from gateway.errors import BadRequest, JournalError
+from gateway.hub import Hub, State, Stream
+from gateway.hub.wire import binary_message
+from gateway.mlink.actions import (
+    Action,
+    CloseWith,
+    LogonRequested,
+    Progress,
+    Reply,
+    SignalReady,
+    StreamId,
+    StreamRequested,
+    StreamsCancelled,
+    SubscribeRequested,
+)
+from gateway.mlink.choices import AdminEvent, StreamResult, StreamState
+from gateway.mlink.close_codes import CloseCode
+from gateway.mlink.control import StreamPosition
+from gateway.mlink.limits import SessionLimits
+from gateway.mlink.session import SubscriberSession
+from gateway.net.access import Access, Authority
+from gateway.net.access import Refused as AccessRefused
+from gateway.net.feed_values import FeedNotice
+from gateway.net.notices import TOLD
+from gateway.net.resolve import Refused, Resolver
+from gateway.net.websocket import SubscriberConnection
+from gateway.settings import ServerSettings
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A stream and what its subscriber was told of it."""
+
+    id: StreamId
+    stream: Stream
+    latency_s: float
+    complete: bool = False
+    behind: bool = False
+    due: float = 0.0
+    signals: list[int] | None = None
+
+
+class Subscriber:
+    """A connection from greeting to close. `serve` returns when it has ended, whoever ended it."""
+
+    def __init__(
+        self,
+        connection: SubscriberConnection,
+        framed: bool,
+        access: Access | None,
+        hub: Hub,
+        resolver: Resolver,
+        authority: Authority,
+        settings: ServerSettings,
+    ) -> None:
+        self.access = access
+        self._connection = connection
+        self._framed = framed
+        self._hub = hub
+        self._resolver = resolver
+        self._authority = authority
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._work = asyncio.Event()
+        self._running: dict[StreamId, _Running] = {}
+        self._ending: tuple[int, str] | None = None
+        self._read_until = (0, self._loop.time())
+        connection.on_writable = self._work.set
+        limits = SessionLimits(
+            message_bytes_max=settings.max_message_bytes,
+            requests_per_s=(access and access.requests_per_second) or settings.requests_per_second,
+            requests_burst=settings.requests_burst,
+            logon_s=settings.logon_timeout_s,
+            streams_max=(access and access.streams_max) or settings.streams_max,
+            heartbeat_s=settings.heartbeat_s,
+        )
+        self._session = SubscriberSession(
+            framed=framed,
+            now=self._loop.time(),
+            wall_ns=time.time_ns,
+            logged_on=access is not None,
+            limits=limits,
+        )
+
+    # What the hub needs: `hub.Sink`.
+
+    def write(self, data: bytes) -> None:
+        self._connection.write(data)
+
+    def backlog(self) -> int:
+        return self._connection.backlog()
+
+    def wake(self) -> None:
+        self._work.set()
+
+    # What the server needs.
+
+    async def serve(self) -> None:
+        """Hold the connection until either side ends it."""
+        self._perform(self._session.greeting())
+        reading = self._loop.create_task(self._read(), name="subscriber reads")
+        writing = self._loop.create_task(self._pump(), name="subscriber writes")
+        try:
+            await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for running in self._running.values():
+                self._hub.close(running.stream)
+            self._running.clear()
+            for task in (reading, writing):
+                task.cancel()
+            ended = await asyncio.gather(reading, writing, return_exceptions=True)
+        code, reason = self._ending or (CloseCode.NORMAL, "")
+        await self._connection.end(code, reason, self._settings.close_timeout_s)
+        for result in ended:
+            if isinstance(result, Exception):
+                raise result
+
+    def tell(self, feed: str, notice: FeedNotice) -> None:
+        """Say what befell a feed, if any stream of ours is of it."""
+        event = TOLD.get(notice.kind)
+        if event is not None and any(feed in running.stream.spec.feeds for running in self._running.values()):
+            self._perform(
+                self._session.notice(event, f"feed {feed}: {notice.detail}", src=feed, ses=notice.session)
+            )
+
+    def renew(self, now_s: float) -> None:
+        """Look again whether the key is still good; the connection ends if it is not."""
+        if self.access is None:
+            return
+        access = self._authority.renew(self.access, now_s)
+        if isinstance(access, AccessRefused):
+            expired = self.access.is_expired(now_s)
+            self._close(CloseCode.KEY_EXPIRED if expired else CloseCode.KEY_REVOKED, access.reason)
+        else:
+            self.access = access
+
+    def evict(self) -> None:
+        """Give the place up to a newer connection of the same holder."""
+        self._close(CloseCode.GHOST, "")
+
+    def good_night(self, seconds_left: float) -> None:
+        """Tell that the gateway ends, and for each stream where it can be resumed; then the pump closes."""
+        if self._ending is None:
+            self._perform(self._session.good_night(seconds_left))
+            for running in self._running.values():
+                self._perform(
+                    self._session.checkpoint(running.id, StreamState.TERMINATED, self._progress(running))
+                )
+            self._ending = (CloseCode.GOING_AWAY, "good night")
+            self._work.set()
+
+    # What the subscriber says.
+
+    async def _read(self) -> None:
+        try:
+            async for message in self._connection:
+                self._perform(self._session.receive(message, self._loop.time()))
+                if self._ending is not None:
+                    return
+        except ConnectionClosed:
+            pass
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Reply(data):
+                    self._connection.write(binary_message(data))
+                case CloseWith(code, reason):
+                    self._ending = (code, reason)
+                    self._work.set()
+                case LogonRequested():
+                    self._log_on(action)
+                case StreamRequested():
+                    self._start(action)
+                case StreamsCancelled():
+                    self._cancel(action)
+                case SubscribeRequested():
+                    self._subscribe(action)
+                case SignalReady():
+                    self._signal(action)
+
+    def _log_on(self, action: LogonRequested) -> None:
+        credential = action.api_key or action.jwt_token or action.password
+        found = self._authority.admit(credential, time.time())
+        if isinstance(found, AccessRefused):
+            self._perform(self._session.logon_failed("this key or token is not good"))
+        else:
+            self.access = found
+            self._perform(self._session.logged_on())
+
+    def _start(self, action: StreamRequested) -> None:
+        assert self.access is not None, "the session asks for streams only once logged on"
+        try:
+            resolved = self._resolver.stream(action, self.access, self._framed)
+        except Refused as exc:
+            self._perform(self._session.ack_stream(action, exc.result, str(exc)))
+            return
+        ends: dict[StreamId, Progress] = {}
+        if (old := self._running.pop(action.id, None)) is not None:
+            ends[action.id] = self._progress(old)
+            self._hub.close(old.stream)
+        stream = self._hub.open(
+            self,
+            resolved.spec,
+            resolved.delivery,
+            action.id,
+            resume=resolved.resume,
+            newer_than_ns=resolved.newer_than_ns,
+            polled=resolved.polled,
+        )
+        running = _Running(action.id, stream, action.request.activeLatency / 1000)
+        self._running[action.id] = running
+        self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends))
+        self._perform(self._session.checkpoint(action.id, StreamState.BEGIN, self._progress(running)))
+        self._work.set()
+
+    def _cancel(self, action: StreamsCancelled) -> None:
+        ends: dict[StreamId, Progress] = {}
+        for each in action.ids:
+            running = self._running.pop(each, None)
+            if running is not None:
+                ends[each] = self._progress(running)
+                self._hub.close(running.stream)
+        self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends))
+
+    def _subscribe(self, action: SubscribeRequested) -> None:
+        error = "records by key are not served here; ask for an MLinkStream with a where on the key"
+        self._perform(self._session.ack_subscribe(action, error=error))
+
+    def _signal(self, action: SignalReady) -> None:
+        for each in action.streams:
+            running = self._running.get(each)
+            if running is not None:
+                running.signals = [*(running.signals or []), action.signal_id]
+                self._hub.ready(running.stream, again=action.full_scan)
+        self._work.set()
+
+    # What is written that is not live.
+
+    async def _pump(self) -> None:
+        while self._ending is None:
+            self._work.clear()
+            now = self._loop.time()
+            if now >= self._session.deadline():
+                self._perform(self._session.tick(now, self._positions()))
+                self._check_reads(now)
+            busy, until = self._advance_all(now)
+            if busy:
+                # Others have their turn between two pieces of ours.
+                await asyncio.sleep(0)
+            elif self._ending is None:
+                await self._rest(min(until, self._session.deadline()))
+
+    def _advance_all(self, now: float) -> tuple[bool, float]:
+        """Move each stream on by one piece; whether there is more to do, and when the next is due."""
+        busy, until = False, float("inf")
+        for running in list(self._running.values()):
+            if not self._connection.writable:
+                return False, until
+            try:
+                more, due = self._advance(running, now)
+            except BadRequest as exc:
+                self._close(CloseCode.AGED_OUT, str(exc))
+                return False, now
+            except JournalError as exc:
+                self._close(CloseCode.INTERNAL, str(exc))
+                return False, now
+            busy, until = busy or more, min(until, due)
+        return busy, until
+
+    def _advance(self, running: _Running, now: float) -> tuple[bool, float]:
+        stream = running.stream
+        if not running.complete:
+            if stream.state is State.SNAPSHOT and stream.snapshot:
+                self._hub.step(stream)
+                return True, now
+            for state in (StreamState.ACTIVE, StreamState.COMPLETE):
+                self._perform(self._session.checkpoint(running.id, state, self._progress(running)))
+            running.complete = True
+            running.behind = stream.state is State.BEHIND
+        if stream.state in (State.SNAPSHOT, State.BEHIND):
+            if (
+                running.complete
+                and stream.state is State.BEHIND
+                and stream.fell_behind
+                and not running.behind
+            ):
+                running.behind = True
+                self._tell_lag(running, AdminEvent.SLOW)
+            if self._hub.step(stream):
+                return True, now
+            if running.behind and stream.is_live:
+                if stream.fell_behind:
+                    self._tell_lag(running, AdminEvent.CAUGHT_UP)
+                running.behind = False
+        if stream.outbox is not None and stream.state is State.LATEST:
+            if stream.outbox.overflowed:
+                self._close(CloseCode.TOO_SLOW, f"{self._settings.keys_max} keys were waiting")
+                return False, now
+            if running.signals:
+                self._hub.take_latest(stream)
+            elif len(stream.outbox) and not stream.polled:
+                if now < running.due:
+                    return False, running.due
+                self._hub.take_latest(stream)
+                running.due = now + running.latency_s
+        if running.signals and stream.state in (State.LATEST, State.PARKED, State.LIVE):
+            for signal_id in running.signals:
+                self._perform(
+                    self._session.checkpoint(
+                        running.id, StreamState.ACTIVE, self._progress(running), signal_id=signal_id
+                    )
+                )
+            running.signals = None
+        return False, float("inf")
+
+    async def _rest(self, until: float) -> None:
+        handle = self._loop.call_at(until, self._work.set)
+        try:
+            await self._work.wait()
+        finally:
+            handle.cancel()
+
+    def _tell_lag(self, running: _Running, event: AdminEvent) -> None:
+        messages, seconds = self._hub.lag(running.stream)
+        detail = {
+            AdminEvent.SLOW: f"reading too slowly: {messages} messages behind, served from the journal",
+            AdminEvent.CAUGHT_UP: "caught up: live again",
+        }[event]
+        self._perform(
+            self._session.notice(
+                event,
+                detail,
+                sessionID=running.id.session_id,
+                queryID=running.id.query_id,
+                lagMessages=messages,
+                lagSeconds=seconds,
+            )
+        )
+
+    def _check_reads(self, now: float) -> None:
+        """End a connection that has taken nothing for too long; what it has is still resumable."""
+        backlog = self._connection.backlog()
+        taken = self._connection.bytes_written - backlog
+        if taken != self._read_until[0] or backlog == 0:
+            self._read_until = (taken, now)
+        elif now - self._read_until[1] >= self._settings.never_reads_timeout_s:
+            self._close(CloseCode.TOO_SLOW, f"nothing read for {self._settings.never_reads_timeout_s:g} s")
+
+    def _close(self, code: CloseCode, detail: str) -> None:
+        if self._ending is None:
+            self._perform(self._session.close(code, detail))
+
+    def _positions(self) -> list[StreamPosition]:
+        return [position for running in self._running.values() for position in self._covered(running)]
+
+    def _covered(self, running: _Running) -> list[StreamPosition]:
+        return [
+            StreamPosition(
+                sessionID=running.id.session_id,
+                queryID=running.id.query_id,
+                src=each.feed,
+                ses=each.session,
+                seqN=each.seq,
+                numMessagesSent=each.sent,
+            )
+            for each in self._hub.coverage(running.stream)
+        ]
+
+    def _progress(self, running: _Running) -> Progress:
+        return Progress(num_messages=running.stream.sent, positions=self._covered(running))
