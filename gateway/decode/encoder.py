@@ -14,6 +14,7 @@ from gateway.decode.layout import integer_parts
 from gateway.definitions.model import (
     APPENDAGE_TOTAL,
     COUNTED_TEXT_LENGTH,
+    MESSAGE_BYTES_MAX,
     AppendageType,
     ArrayType,
     BooleanType,
@@ -28,6 +29,9 @@ from gateway.definitions.model import (
     TextType,
 )
 from gateway.errors import LocalProtocolError
+
+# What Python says of values that have the wrong type or size; EncodeError is a ValueError.
+_MISFITS = (ValueError, OverflowError, TypeError, AttributeError, struct.error)
 
 Encode: TypeAlias = Callable[[Mapping[str, Any]], bytes]
 
@@ -54,7 +58,9 @@ def compiled_encoder(definition: MessageDefinition) -> Encode:
                 given = [position for position, (name, _) in enumerate(optional, 1) if name in values]
                 for _, encode_one in optional[: max(given, default=0)]:
                     data += encode_one(values)
-        except (EncodeError, struct.error, TypeError, AttributeError) as error:
+            if len(data) > MESSAGE_BYTES_MAX:
+                raise EncodeError(f"{len(data)} bytes, expected at most {MESSAGE_BYTES_MAX}")
+        except _MISFITS as error:
             raise EncodeError(f"{definition.name}: {_culprit(definition.fields, values) or error}") from error
         return data
 
@@ -67,7 +73,7 @@ def _culprit(fields: Iterable[Field], values: Mapping[str, Any]) -> str | None:
         if each.name in values:
             try:
                 _fields_encoder([each])({each.name: values[each.name]})
-            except (EncodeError, struct.error, TypeError, AttributeError) as error:
+            except _MISFITS as error:
                 return f"{each.name}={values[each.name]!r}: {error}"
     return None
 
@@ -265,7 +271,7 @@ def _scaler(decimals: int) -> Callable[[Any], int]:
         """Exactly the given number; a float stands for the shortest decimal that reads back as it."""
         try:
             number = Decimal(str(value)).scaleb(decimals)
-            if number == number.to_integral_value():
+            if number.is_finite() and number == number.to_integral_value():
                 return int(number)
         except InvalidOperation:
             pass

@@ -12,6 +12,7 @@ from typing import get_args
 from gateway.definitions.document import Element
 from gateway.definitions.fields import FieldReader, check_attributes, check_name, only_child
 from gateway.definitions.model import (
+    MESSAGE_BYTES_MAX,
     AppendageType,
     BooleanType,
     CharType,
@@ -26,9 +27,6 @@ from gateway.definitions.model import (
     offsets_of,
 )
 from gateway.definitions.types import truth
-
-# SoupBinTCP's length field counts the packet type too, so a payload ends here.
-MESSAGE_BYTES_MAX = 65_534
 
 _THEIRS = {"id", "message-id", "message-group", "direction"}
 _OURS = {"kind", "key", "directory", "length"}

@@ -12,6 +12,8 @@ Direction: TypeAlias = Literal["outgoing", "incoming"]
 Kind: TypeAlias = Literal["event", "record"]
 
 ID_SIZE = 1
+# SoupBinTCP's length field counts the packet type too, so a payload ends here.
+MESSAGE_BYTES_MAX = 65_534
 
 
 @dataclass(frozen=True, slots=True)
