@@ -134,14 +134,13 @@ class Journal(JournalReader):
         pending, self._pending = self._pending, []
         size, self._pending_bytes = self._pending_bytes, 0
         try:
-            self._syncer.check()
+            self._syncer.admit()
             self._running.write(pending, self._clock_ns())
         except BaseException:
             self._next_seq = self._committed_seq
             raise
         self._committed_seq = self._next_seq
-        # A commit rewrites at least one page of 4 kB.
-        self._syncer.touch(size + 4096 + len(pending) * 64)
+        self._syncer.touch(size)
 
     def write(self, blocks: Sequence[Block]) -> list[Block]:
         """Append and commit: all or nothing. Returns what was new, to be published."""
@@ -169,6 +168,10 @@ class Journal(JournalReader):
     def failure(self) -> str | None:
         """Why nothing can be written any more until the journal is opened anew; None while all is well."""
         return self._syncer.failure if self._syncer is not None else None
+
+    def stalled_s(self) -> float:
+        """How long the disk has been at the fsync that is under way; for health. 0 when none is."""
+        return self._syncer.stalled_s() if self._syncer is not None else 0.0
 
     # -- sessions ---------------------------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class Journal(JournalReader):
         total = sum(names.size_of(name.in_folder(self.folder)) for name in names.files_in(self.folder))
         for info in infos[:-1]:
             last_ns = info.ended_ns or info.last_received_ns or info.started_ns
-            too_old = age_s is not None and last_ns < now_ns - age_s * 1e9
+            too_old = age_s is not None and last_ns < now_ns - int(age_s * 1e9)
             too_large = bytes_max is not None and total > bytes_max
             if not too_old and not too_large:
                 break
@@ -334,19 +337,32 @@ class Journal(JournalReader):
         """Remove all files of a session; returns their size."""
         name = next(name for name in self._found if name.order == order)
         gone = [*self._removed(), name.session][-REMOVED_MAX:]
-        partial = self.folder / (names.REMOVED_NAME + names.PARTIAL)
-        partial.write_text(json.dumps(gone))
-        partial.rename(self.folder / names.REMOVED_NAME)
+        remembered = self._remember_removed(gone)
         if (file := self._open.pop(order, None)) is not None:
             file.close()
         self._found.remove(name)
         freed = 0
-        for each in names.files_in(self.folder):
-            if each.order == order:
-                path = each.in_folder(self.folder)
-                freed += names.size_of(path)
-                for part in (*names.companions(path), name.state_in(self.folder)):
-                    part.unlink(missing_ok=True)
-        sync_folder(self.folder)
+        try:
+            for each in names.files_in(self.folder):
+                if each.order == order:
+                    path = each.in_folder(self.folder)
+                    freed += names.size_of(path)
+                    for part in (*names.companions(path), name.state_in(self.folder)):
+                        part.unlink(missing_ok=True)
+            sync_folder(self.folder)
+        except OSError as exc:
+            raise JournalError(f"session {name.session!r} not removed: {exc}") from exc
+        if not remembered:
+            self._remember_removed(gone)
         log.info("journal=%s event=removed session=%s bytes=%d", self.folder, name.session, freed)
         return freed
+
+    def _remember_removed(self, gone: list[str]) -> bool:
+        """Whether it could be written: on a full disk, removing has to go on without."""
+        partial = self.folder / (names.REMOVED_NAME + names.PARTIAL)
+        try:
+            partial.write_text(json.dumps(gone))
+            partial.rename(self.folder / names.REMOVED_NAME)
+        except OSError:
+            return False
+        return True

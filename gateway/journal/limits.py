@@ -14,14 +14,16 @@ class JournalLimits:
     fsync_interval_s: float = 0.1
     # An fsync that takes longer refuses further commits (JournalBusy): bounds what loss of power may take.
     stall_max_s: float = 5.0
-    # How long a commit waits for the write lock, which only our own checkpoint takes; then JournalBusy.
+    # How long a commit waits while the log is being emptied; then it is refused (JournalBusy).
     busy_wait_s: float = 0.05
     # Appended but not committed: at this size `append` commits by itself.
     pending_bytes_max: int = 8 << 20
     # After this many bytes the write-ahead log is copied into the main file, beside the writer.
-    checkpoint_bytes: int = 4 << 20
-    # A log that has still grown to this is emptied while the writer waits, `busy_wait_s` at most.
-    wal_bytes_max: int = 64 << 20
+    checkpoint_bytes: int = 8 << 20
+    # A log that has still grown to this, because the writer never paused, is emptied while commits wait.
+    empty_log_bytes: int = 128 << 20
+    # A log that has grown to this on a slow disk refuses commits (JournalBusy) until it is emptied.
+    log_bytes_max: int = 1 << 30
     # On open, this much of the newest session's end is checked; smaller files are checked whole.
     check_on_open_bytes: int = 8 << 20
     # Sessions kept open for readers; the one not read for longest is closed.

@@ -6,6 +6,7 @@ Knows the folder and which file holds which session; takes no lock and changes n
 import json
 import logging
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,8 @@ from gateway.journal import checkpoint, names
 from gateway.journal.errors import DamagedBlock, PositionInFuture, PositionTooOld, PositionUnknown
 from gateway.journal.names import FileName
 from gateway.journal.session_file import SessionFile
-from gateway.journal.values import SessionInfo
+from gateway.journal.values import SessionInfo, Verified
+from gateway.journal.verify import Progress, verify_file
 from gateway.values import Block, Gap, Position
 
 READ_BYTES = 1 << 20
@@ -94,6 +96,12 @@ class JournalReader:
         name = self._find(found, Position(session, 1))
         after = found[found.index(name) + 1 :]
         return Position(after[0].session, self._file(after[0]).first_seq) if after else None
+
+    def verify(self, session: str = "", progress: Progress | None = None) -> Iterator[Verified]:
+        """Check every block and every number, of one session or of all."""
+        for name in self._names():
+            if not session or name.session == session:
+                yield verify_file(self.folder, name, progress)
 
     def load_checkpoint(self) -> tuple[Position, bytes] | None:
         """The newest saved state that fits the journal, with its position; None when there is none."""

@@ -75,21 +75,22 @@ def _salvage(
     """Copy what is whole into a file of the same name in `scratch`; returns (next number, gaps, messages)."""
     with closing(connect_damaged(path)) as connection:
         try:
-            _, _, _, first_seq, started_ns, ended_ns, _ = rows.read_session_row(
-                connection, path, name.session
-            )
+            row = rows.read_session_row(connection, path, name.session)
+            first_seq, started_ns, ended_ns, end_seq = row[3:7]
         except (sqlite3.Error, DamagedBlock):
             # A session starts at 1; and only the newest one may still be running.
-            first_seq, started_ns, ended_ns = 1, now_ns, None if refill else now_ns
+            first_seq, started_ns, end_seq = 1, now_ns, None
+            ended_ns = None if refill else now_ns
         refill = refill and ended_ns is None
         SessionFile.create(scratch, name, feed, first_seq, started_ns)
         with closing(SessionFile(scratch, name, writable=True)) as target:
             at = _copy(connection, path, target, refill=refill, now_ns=now_ns)
+            if end_seq is not None and at < end_seq:
+                target.write([Gap(name.session, at, end_seq - 1)], now_ns)
             if ended_ns is not None:
                 target.mark_ended(ended_ns)
             target.settle()
             info = target.info()
-            assert at == info.next_seq
             return info.next_seq, info.gaps, info.messages
 
 
@@ -137,43 +138,55 @@ def _readable(
 ) -> Iterator[Block]:
     """Whole blocks in order, up to the first damage or around it."""
     last = -1
-    for from_seq in (_from_start, _from_behind_damage):
-        start = from_seq(connection, last)
-        if start is None:
-            return
+    for _ in range(2):
         try:
-            for row in connection.execute(rows.SELECT_FROM, (start,)):
+            for row in _rows(connection, last):
                 try:
                     block = rows.block_of(row, session, path)
+                    if rows.packets_in(block.raw) != block.count:
+                        raise DamagedBlock(path, block.first_seq, f"does not hold {block.count} packets")
                 except DamagedBlock:
                     if not around_damage:
                         return
                     continue
                 last = block.first_seq
-                if rows.packets_in(block.raw) == block.count:
-                    yield block
-                elif not around_damage:
-                    return
+                yield block
             return
         except sqlite3.Error as exc:
             if not rows.is_damage(exc):
                 raise rows.as_journal_error(exc, path) from exc
-            if not around_damage:
-                return
+        # The tree is broken here: what can be reached from its end stands behind the break.
+        behind = _lowest_from_the_end(connection, last)
+        if behind is None or not around_damage:
+            return
+        last = behind - 1
 
 
-def _from_start(connection: sqlite3.Connection, last: int) -> int | None:
-    return 0
-
-
-def _from_behind_damage(connection: sqlite3.Connection, last: int) -> int | None:
-    """The lowest number that can be reached from the end, going back to `last`."""
-    lowest: int | None = None
+def _rows(connection: sqlite3.Connection, last: int) -> Iterator[rows.Row]:
+    """Rows behind `last` in order; sqlite3.Error at a broken page, after all rows in front of it."""
+    sql = f"SELECT {rows.BLOCK_COLUMNS} FROM block WHERE first_seq > ? ORDER BY first_seq"
     try:
-        for (first_seq,) in connection.execute("SELECT first_seq FROM block ORDER BY first_seq DESC"):
-            if first_seq <= last:
-                break
-            lowest = int(first_seq)
+        for row in connection.execute(sql, (last,)):
+            yield row
+            last = row[0]
+        return
+    except sqlite3.Error as exc:
+        if not rows.is_damage(exc):
+            raise
+    # Python's cursor looks one row ahead, so the error came a row early.
+    while (row := connection.execute(f"{sql} LIMIT 1", (last,)).fetchone()) is not None:
+        yield row
+        last = row[0]
+
+
+def _lowest_from_the_end(connection: sqlite3.Connection, last: int) -> int | None:
+    """The lowest number that can be reached going back from the end, as far as `last`."""
+    lowest: int | None = None
+    below = rows.SEQ_MAX
+    sql = "SELECT first_seq FROM block WHERE first_seq < ? ORDER BY first_seq DESC LIMIT 1"
+    try:
+        while (row := connection.execute(sql, (below,)).fetchone()) is not None and row[0] > last:
+            lowest = below = int(row[0])
     except sqlite3.Error:
         return lowest
     return lowest
@@ -197,7 +210,9 @@ def _set_aside(path: Path, aside: Path) -> None:
     # The main file first: a crash here leaves no file under the old name without its log.
     path.rename(aside)
     log = names.with_suffix(path, names.WAL)
-    if log.exists():
+    if log.exists() and log.stat().st_size == 0:
+        log.unlink()
+    elif log.exists():
         log.rename(names.with_suffix(aside, names.WAL))
     names.with_suffix(path, names.SHM).unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ Knows the file format (docs/journal.md describes it for people); knows nothing o
 """
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 from struct import error as StructError
@@ -17,10 +16,13 @@ from gateway.values import Block, Gap
 
 FORMAT = 1
 APPLICATION_ID = 0x534F5550  # "SOUP", so that `file` can tell
+# Small, because each commit writes at least one page into the log: a quarter of the disk's work of 4096.
+PAGE_BYTES = 1024
 SCHEMA = f"""
+PRAGMA page_size = {PAGE_BYTES};
 CREATE TABLE session (
     format INTEGER NOT NULL, feed TEXT NOT NULL, name TEXT NOT NULL, first_seq INTEGER NOT NULL,
-    started_ns INTEGER NOT NULL, ended_ns INTEGER, crc32 INTEGER NOT NULL);
+    started_ns INTEGER NOT NULL, ended_ns INTEGER, end_seq INTEGER, crc32 INTEGER NOT NULL);
 CREATE TABLE block (
     first_seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, received_ns INTEGER NOT NULL,
     crc32 INTEGER NOT NULL, raw BLOB NOT NULL);
@@ -40,8 +42,10 @@ SELECT {BLOCK_COLUMNS} FROM block
 WHERE first_seq >= ifnull(
     (SELECT first_seq FROM block WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1), ?1)
 ORDER BY first_seq"""
+INSERT_SESSION = "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT_BACKWARDS = f"SELECT {BLOCK_COLUMNS} FROM block ORDER BY first_seq DESC"
 SELECT_GAPS_FROM = "SELECT from_seq, to_seq, declared_ns, crc32 FROM gap WHERE to_seq >= ? ORDER BY from_seq"
+SELECT_LAST_GAP = "SELECT from_seq, to_seq, declared_ns, crc32 FROM gap ORDER BY from_seq DESC LIMIT 1"
 # SQLite's own largest integer; a SoupBinTCP number may have twenty digits.
 SEQ_MAX = 2**63 - 1
 
@@ -97,15 +101,23 @@ def gap_of(row: Row, session: str, path: Path) -> Gap:
     return Gap(session, row[0], row[1])
 
 
-def session_row(feed: str, name: str, first_seq: int, started_ns: int, ended_ns: int | None) -> Row:
-    values = (FORMAT, feed, name, first_seq, started_ns, ended_ns)
-    return (*values, _session_crc(values))
+def session_row(
+    feed: str,
+    name: str,
+    first_seq: int,
+    started_ns: int,
+    ended_ns: int | None = None,
+    end_seq: int | None = None,
+) -> Row:
+    """`end_seq` is one past the last number of an ended session: a file that has lost its end can tell."""
+    values = (FORMAT, feed, name, first_seq, started_ns, ended_ns, end_seq)
+    return (*values, session_crc(values))
 
 
 def read_session_row(connection: sqlite3.Connection, path: Path, session: str) -> Row:
     """The one row of table `session`; checked against its checksum and against the file's name."""
     rows = connection.execute("SELECT * FROM session").fetchmany(2)
-    if len(rows) != 1 or _session_crc(rows[0][:-1]) != rows[0][-1]:
+    if len(rows) != 1 or session_crc(rows[0][:-1]) != rows[0][-1]:
         raise DamagedBlock(path, None, "table session: checksum does not match")
     row: Row = rows[0]
     if row[0] > FORMAT:
@@ -124,19 +136,21 @@ def packets_in(raw: bytes) -> int:
     return count if at == len(raw) else -1
 
 
-def fill_holes(
+def fill_hole(
     connection: sqlite3.Connection, session: str, path: Path, from_seq: int, to_seq: int
-) -> Iterator[Gap]:
+) -> list[Gap]:
     """The declared gaps that cover `from_seq` … `to_seq` whole; DamagedBlock when they do not."""
+    found: list[Gap] = []
     at = from_seq
-    for row in connection.execute(SELECT_GAPS_FROM, (from_seq,)):
+    for row in connection.execute(SELECT_GAPS_FROM, (from_seq,)).fetchall():
         gap = gap_of(row, session, path)
         if gap.from_seq > at or at > to_seq:
             break
-        yield Gap(session, at, min(gap.to_seq, to_seq))
+        found.append(Gap(session, at, min(gap.to_seq, to_seq)))
         at = gap.to_seq + 1
     if at <= to_seq:
         raise DamagedBlock(path, at, f"numbers {at} to {to_seq} are missing and no gap was declared")
+    return found
 
 
 def is_damage(exc: sqlite3.Error) -> bool:
@@ -158,5 +172,6 @@ def as_journal_error(exc: sqlite3.Error | OverflowError, path: Path) -> JournalE
     return JournalError(f"{path}: {exc} ({name or type(exc).__name__})")
 
 
-def _session_crc(values: Row) -> int:
+def session_crc(values: Row) -> int:
+    """CRC-32 of the columns in front of it, as text, one per line."""
     return crc32("\n".join(map(str, values)).encode())

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from struct import error as StructError
 
 from gateway.errors import ConfigError, JournalError
 from gateway.journal import names, rows
@@ -50,6 +51,7 @@ class SessionFile:
         self.first_seq: int = row[3]
         self.started_ns: int = row[4]
         self.ended_ns: int | None = row[5]
+        self._end_seq: int | None = row[6]
         # The file as it was opened: another inode under the same name is another file.
         self.inode = self.path.stat().st_ino
 
@@ -65,8 +67,9 @@ class SessionFile:
             try:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.executescript(rows.SCHEMA)
-                row = rows.session_row(feed, name.session, first_seq, now_ns, None)
-                connection.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                connection.execute(
+                    rows.INSERT_SESSION, rows.session_row(feed, name.session, first_seq, now_ns)
+                )
             finally:
                 connection.close()
             partial.rename(path)
@@ -83,27 +86,34 @@ class SessionFile:
         """Write all of `items` or nothing. What is written survives the process, not yet a loss of power."""
         connection = self._connection
         try:
-            if len(items) == 1 and isinstance(items[0], Block):
-                connection.execute(rows.INSERT_BLOCK, rows.block_row(items[0]))
-                return
-            connection.execute("BEGIN IMMEDIATE")
             blocks = [rows.block_row(item) for item in items if isinstance(item, Block)]
             gaps = [rows.gap_row(item, now_ns) for item in items if isinstance(item, Gap)]
+        except StructError as exc:
+            # A SoupBinTCP number may have twenty digits, SQLite's and ours end at 2^63 - 1.
+            raise JournalError(
+                f"{self.path}: a number up to {_last_of(items)} can't be stored: {exc}"
+            ) from exc
+        try:
+            if not gaps and len(blocks) == 1:
+                connection.execute(rows.INSERT_BLOCK, blocks[0])
+                return
+            connection.execute("BEGIN IMMEDIATE")
             connection.executemany(rows.INSERT_BLOCK, blocks)
             connection.executemany(rows.INSERT_GAP, gaps)
             connection.execute("COMMIT")
-        except (sqlite3.Error, OverflowError) as exc:
+        except sqlite3.Error as exc:
             self._roll_back()
             raise rows.as_journal_error(exc, self.path) from exc
 
     def mark_ended(self, ended_ns: int | None) -> None:
         """Write that no more will come; None takes it back."""
-        row = rows.session_row(self.feed, self.session, self.first_seq, self.started_ns, ended_ns)
+        end_seq = None if ended_ns is None else self.next_seq()
+        row = rows.session_row(self.feed, self.session, self.first_seq, self.started_ns, ended_ns, end_seq)
         try:
-            self._connection.execute("UPDATE session SET ended_ns = ?, crc32 = ?", row[-2:])
+            self._connection.execute("UPDATE session SET ended_ns = ?, end_seq = ?, crc32 = ?", row[-3:])
         except sqlite3.Error as exc:
             raise rows.as_journal_error(exc, self.path) from exc
-        self.ended_ns = ended_ns
+        self.ended_ns, self._end_seq = ended_ns, end_seq
 
     def checkpoint(self) -> None:
         """Copy the log into the main file here and now; for a copy that nobody waits for."""
@@ -123,54 +133,75 @@ class SessionFile:
 
     def next_seq(self) -> int:
         """One past the last number had or declared missing."""
+        last = self._block("DESC")
         try:
-            block = self._connection.execute(
-                "SELECT first_seq + count FROM block ORDER BY first_seq DESC LIMIT 1"
-            ).fetchone()
-            gap = self._connection.execute(
-                "SELECT to_seq + 1 FROM gap ORDER BY from_seq DESC LIMIT 1"
-            ).fetchone()
+            gap = self._connection.execute(rows.SELECT_LAST_GAP).fetchone()
         except sqlite3.Error as exc:
             raise rows.as_journal_error(exc, self.path) from exc
-        return max([self.first_seq, *(int(row[0]) for row in (block, gap) if row)])
+        ends = [self.first_seq]
+        if last is not None:
+            ends.append(last.next_seq)
+        if gap is not None:
+            ends.append(rows.gap_of(gap, self.session, self.path).to_seq + 1)
+        if self._end_seq is not None and max(ends) != self._end_seq:
+            raise DamagedBlock(self.path, None, f"ends in front of {max(ends)}, {self._end_seq} expected")
+        return max(ends)
+
+    def _block(self, order: str) -> Block | None:
+        """The first (ASC) or last (DESC) block."""
+        sql = f"SELECT {rows.BLOCK_COLUMNS} FROM block ORDER BY first_seq {order} LIMIT 1"
+        try:
+            row = self._connection.execute(sql).fetchone()
+        except sqlite3.Error as exc:
+            raise rows.as_journal_error(exc, self.path) from exc
+        return None if row is None else rows.block_of(row, self.session, self.path)
 
     def read(self, from_seq: int, bytes_max: int) -> list[Block | Gap]:
         """Blocks and declared gaps from `from_seq` on, without a hole: `bytes_max` or a little more.
 
-        At least one item when there is one. The first block is cut to start at `from_seq`.
+        At least one item when there is one. The first block is cut to start at `from_seq`. What is whole in
+        front of a damage is returned; the next read, which starts at the damage, raises DamagedBlock.
         """
-        session, path, connection = self.session, self.path, self._connection
         items: list[Block | Gap] = []
-        at, size = from_seq, 0
         try:
-            cursor = connection.execute(rows.SELECT_FROM, (from_seq,))
-            for row in cursor:
-                block = rows.block_of(row, session, path)
-                if block.first_seq != at:
-                    if block.next_seq <= at:
-                        continue  # It ends in front of a gap in which `from_seq` is, or of the end.
-                    if block.first_seq > at:
-                        items.extend(rows.fill_holes(connection, session, path, at, block.first_seq - 1))
-                    elif items:
-                        raise DamagedBlock(
-                            path, block.first_seq, f"starts below {at}, where the one before it ends"
-                        )
-                    else:
-                        block = block.tail(at)
-                items.append(block)
-                at = block.next_seq
-                size += len(block.raw) + ROW_BYTES
-                if size >= bytes_max:
-                    cursor.close()
-                    return items
-            for row in connection.execute(rows.SELECT_GAPS_FROM, (at,)).fetchall():
-                gap = rows.gap_of(row, session, path)
-                if gap.from_seq <= at:
-                    items.append(Gap(session, at, gap.to_seq))
-                    at = gap.to_seq + 1
+            self._read_into(items, from_seq, bytes_max)
+        except DamagedBlock:
+            if not items:
+                raise
         except sqlite3.Error as exc:
-            raise rows.as_journal_error(exc, path) from exc
+            if not items or not rows.is_damage(exc):
+                raise rows.as_journal_error(exc, self.path) from exc
         return items
+
+    def _read_into(self, items: list[Block | Gap], at: int, bytes_max: int) -> None:
+        session, path, connection = self.session, self.path, self._connection
+        size = 0
+        cursor = connection.execute(rows.SELECT_FROM, (at,))
+        for row in cursor:
+            block = rows.block_of(row, session, path)
+            if block.first_seq != at:
+                if block.next_seq <= at and not items:
+                    continue  # It ends in front of a gap in which `at` is, or of the end.
+                if block.first_seq > at:
+                    items.extend(rows.fill_hole(connection, session, path, at, block.first_seq - 1))
+                elif items:
+                    raise DamagedBlock(path, block.first_seq, f"overlaps: {at} was expected next")
+                else:
+                    block = block.tail(at)
+            items.append(block)
+            at = block.next_seq
+            size += len(block.raw) + ROW_BYTES
+            if size >= bytes_max:
+                # Nothing holds the log longer than a read takes.
+                cursor.close()
+                return
+        for row in connection.execute(rows.SELECT_GAPS_FROM, (at,)).fetchall():
+            gap = rows.gap_of(row, session, path)
+            if gap.from_seq <= at:
+                items.append(Gap(session, at, gap.to_seq))
+                at = gap.to_seq + 1
+        if self._end_seq is not None and at < self._end_seq:
+            raise DamagedBlock(path, at, f"ends here, {self._end_seq} expected")
 
     def gaps(self) -> tuple[Gap, ...]:
         try:
@@ -183,15 +214,7 @@ class SessionFile:
         """What `ls` tells: a few rows are read, whatever the size."""
         gaps, next_seq = self.gaps(), self.next_seq()
         missing = sum(gap.to_seq - gap.from_seq + 1 for gap in gaps)
-        try:
-            first, last = (
-                self._connection.execute(
-                    f"SELECT received_ns FROM block ORDER BY first_seq {way} LIMIT 1"
-                ).fetchone()
-                for way in ("ASC", "DESC")
-            )
-        except sqlite3.Error as exc:
-            raise rows.as_journal_error(exc, self.path) from exc
+        first, last = self._block("ASC"), self._block("DESC")
         return SessionInfo(
             feed=self.feed,
             session=self.session,
@@ -202,8 +225,8 @@ class SessionFile:
             messages=next_seq - self.first_seq - missing,
             started_ns=self.started_ns,
             ended_ns=self.ended_ns,
-            first_received_ns=first[0] if first else None,
-            last_received_ns=last[0] if last else None,
+            first_received_ns=first.received_ns if first else None,
+            last_received_ns=last.received_ns if last else None,
             bytes=names.size_of(self.path),
             gaps=gaps,
         )
@@ -223,15 +246,13 @@ class SessionFile:
                 if below is not None and block.next_seq != below:
                     if block.next_seq > below:
                         raise DamagedBlock(self.path, block.first_seq, f"overlaps the block at {below}")
-                    list(
-                        rows.fill_holes(self._connection, self.session, self.path, block.next_seq, below - 1)
-                    )
+                    rows.fill_hole(self._connection, self.session, self.path, block.next_seq, below - 1)
                 below = block.first_seq
                 size += len(block.raw) + ROW_BYTES
                 if size >= check_bytes:
                     return
             if below is not None and below > self.first_seq:
-                list(rows.fill_holes(self._connection, self.session, self.path, self.first_seq, below - 1))
+                rows.fill_hole(self._connection, self.session, self.path, self.first_seq, below - 1)
         except sqlite3.Error as exc:
             raise rows.as_journal_error(exc, self.path) from exc
 
@@ -239,6 +260,11 @@ class SessionFile:
         # SQLite has done it by itself after some errors and not after others.
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _last_of(items: Sequence[Block | Gap]) -> int:
+    last = items[-1]
+    return last.to_seq if isinstance(last, Gap) else last.next_seq - 1
 
 
 def connect(path: Path, *, writable: bool, busy_wait_s: float = 1.0) -> sqlite3.Connection:

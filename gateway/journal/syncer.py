@@ -9,13 +9,21 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.journal import names
+from gateway.journal import names, rows
 from gateway.journal.errors import JournalBusy, JournalFailed
 from gateway.journal.limits import JournalLimits
 from gateway.journal.session_file import connect
+
+# What a commit adds to the log beside its raw bytes: pages that are written again, frame headers.
+COMMIT_BYTES = 2 * (rows.PAGE_BYTES + 24)
+# How often a busy log is copied before commits have to wait for the rest of it.
+COPIES_MAX = 4
+# A rest that is copied in a few milliseconds.
+REST_BYTES = 1 << 20
 
 log = logging.getLogger("gateway.journal")
 
@@ -44,26 +52,37 @@ class Syncer:
         self._log_file = os.open(names.with_suffix(path, names.WAL), os.O_RDONLY)
         self._one_at_a_time = threading.Lock()
         self._sync_started: float | None = None
-        self._log_bytes = 0
+        # Estimates, corrected at each checkpoint: in the log at all, and not yet copied from it.
+        self._log_bytes = self._rest_bytes = 0
         self._dirty = threading.Event()
         self._stop = threading.Event()
+        # Cleared while this thread holds the write lock.
+        self._free = threading.Event()
+        self._free.set()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"journal {path.name}", daemon=True)
         self._thread.start()
 
     def touch(self, committed_bytes: int) -> None:
         """Bytes were committed; they will be on the disk within the interval."""
-        self._log_bytes += committed_bytes
+        self._log_bytes += committed_bytes + COMMIT_BYTES
+        self._rest_bytes += committed_bytes + COMMIT_BYTES
         if not self._dirty.is_set():
             self._dirty.set()
 
-    def check(self) -> None:
-        """Raise JournalFailed or JournalBusy when no more should be written."""
+    def admit(self) -> None:
+        """Return when a commit may be written; raise JournalFailed or JournalBusy when it may not."""
         if self._failure is not None:
             raise JournalFailed(self._failure)
-        stalled_s = self.stalled_s()
-        if stalled_s > self._limits.stall_max_s:
+        if self._sync_started is not None and (stalled_s := self.stalled_s()) > self._limits.stall_max_s:
             raise JournalBusy(f"{self._path}: the disk has not finished an fsync for {stalled_s:.1f} s")
+        if not self._free.is_set() and not self._free.wait(self._limits.busy_wait_s):
+            raise JournalBusy(f"{self._path}: the disk is still emptying the log")
+        if self._log_bytes >= self._limits.log_bytes_max:
+            self._dirty.set()
+            raise JournalBusy(
+                f"{self._path}: {self._log_bytes} bytes in the log, the disk is too slow for it"
+            )
 
     @property
     def failure(self) -> str | None:
@@ -113,7 +132,7 @@ class Syncer:
                 self._dirty.clear()
                 try:
                     self.sync()
-                    if self._log_bytes >= self._limits.checkpoint_bytes:
+                    if self._rest_bytes >= self._limits.checkpoint_bytes:
                         if connection is None:
                             connection = connect(self._path, writable=True)
                             connection.execute("PRAGMA synchronous = NORMAL")
@@ -130,17 +149,42 @@ class Syncer:
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         """Copy the log into the main file, and let the log start again from its beginning when it can.
 
-        PASSIVE runs beside the writer, so at a high rate it never reaches the end of the log. Once the log
-        is `wal_bytes_max`, RESTART does the small rest while the writer waits for the lock.
+        PASSIVE runs beside the writer, so at a high rate it never reaches the end of the log. When the log
+        has grown to `empty_log_bytes`, RESTART does the rest while commits wait.
         """
-        _, in_log, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-        if copied < in_log and in_log * page_bytes >= self._limits.wal_bytes_max:
-            _, in_log, copied = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-        self._log_bytes = (in_log - copied) * page_bytes
-        if copied == in_log:
+        rest = self._copy(connection, "PASSIVE")
+        if rest and self._log_bytes >= self._limits.empty_log_bytes:
+            for _ in range(COPIES_MAX):
+                if rest <= REST_BYTES:
+                    break
+                rest = self._copy(connection, "PASSIVE")
+            with self._commits_wait():
+                rest = self._copy(connection, "RESTART")
+                self._start_again(connection, rest)
+        else:
+            with self._commits_wait():
+                self._start_again(connection, rest)
+
+    def _copy(self, connection: sqlite3.Connection, mode: str) -> int:
+        """Returns the bytes that are left to copy."""
+        _, in_log, copied = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        self._log_bytes = in_log * rows.PAGE_BYTES
+        self._rest_bytes = (in_log - copied) * rows.PAGE_BYTES
+        return self._rest_bytes
+
+    def _start_again(self, connection: sqlite3.Connection, rest: int) -> None:
+        if rest == 0:
             # The first write into an emptied log waits for the disk: let it be this one, not the loop's.
             connection.execute("UPDATE checkpointed SET at_ns = ?", (time.time_ns(),))
+            self._log_bytes = 0
+
+    @contextmanager
+    def _commits_wait(self) -> Iterator[None]:
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
 
     def _judge(self, exc: sqlite3.Error) -> None:
         if exc.sqlite_errorname == "SQLITE_IOERR_FSYNC":

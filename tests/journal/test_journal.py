@@ -6,12 +6,8 @@ import pytest
 
 from gateway.errors import LocalProtocolError, SequenceGap
 from gateway.journal import Journal, PositionInFuture, PositionTooOld, PositionUnknown
-from gateway.values import Block, Gap, Position
-
-
-def block(first_seq: int, *payloads: bytes, session: str = "DAY1", received_ns: int = 7) -> Block:
-    raw = b"".join((len(payload) + 1).to_bytes(2, "big") + b"S" + payload for payload in payloads)
-    return Block(session, first_seq, len(payloads), received_ns, raw)
+from gateway.values import Gap, Position
+from tests.journal.blocks import block
 
 
 def test_what_was_committed_is_read_back_from_any_position(tmp_path: Path) -> None:

@@ -1,0 +1,269 @@
+"""A disk that is full, fails or stalls: nothing is half in, the caller is told, it goes on when it can."""
+
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import JournalError
+from gateway.journal import Journal, JournalBusy, JournalFailed, JournalFull, JournalLimits
+from gateway.values import Block, Position
+from tests.journal.blocks import numbered, read_all
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 3 MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a small tmpfs takes root")
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+def fill(journal: Journal, at: int, count: int = 200, session: str = "DAY1") -> tuple[int, JournalError]:
+    """Write until it is refused; returns the next number and the refusal."""
+    while True:
+        try:
+            journal.write([numbered(at, count, session=session, size=50)])
+        except JournalError as exc:
+            return at, exc
+        at += count
+
+
+def fill_disk(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_row_16_disk_full_loses_nothing_and_goes_on_by_itself_when_there_is_room(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1 << 20))
+    with Journal(small_disk, "itch") as journal:
+        journal.roll("DAY1")
+        at, refusal = fill(journal, 1)
+
+        assert isinstance(refusal, JournalFull)
+        assert "no room on the disk" in str(refusal)
+        assert at > 1000
+        assert journal.position() == Position("DAY1", at)
+        with pytest.raises(JournalFull):
+            journal.write([numbered(at, 2000, size=50)])
+        assert journal.position() == Position("DAY1", at), "still where it was"
+
+        ballast.unlink()
+        journal.write([numbered(at, 2000, size=50)])
+        at, refusal = fill(journal, at + 2000)
+
+        assert isinstance(refusal, JournalFull)
+        assert journal.position() == Position("DAY1", at)
+        assert [item.next_seq for item in read_all(journal, Position("DAY1", 1)) if isinstance(item, Block)][
+            -1
+        ] == at
+        assert all(verified.whole for verified in journal.verify())
+
+
+def test_a_journal_on_a_full_disk_opens_reads_and_gets_room_by_retention(small_disk: Path) -> None:
+    with Journal(small_disk, "itch") as journal:
+        journal.roll("DAY1")
+        journal.write([numbered(1, 10_000, size=50)])
+        journal.roll("DAY2")
+        at, _ = fill(journal, 1, session="DAY2")
+
+    with Journal(small_disk, "itch", JournalLimits(keep_bytes=1)) as journal:
+        assert journal.position() == Position("DAY2", at)
+        assert [info.session for info in journal.retain(0)] == ["DAY1"]
+        journal.write([numbered(at, 1000, session="DAY2", size=50)])
+        assert journal.position() == Position("DAY2", at + 1000)
+
+
+def test_a_new_session_on_a_full_disk_is_refused_and_can_be_asked_for_again(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    with Journal(small_disk, "itch") as journal:
+        journal.roll("DAY1")
+        journal.write([numbered(1, 10)])
+        fill_disk(ballast)
+        with pytest.raises(JournalFull):
+            journal.roll("DAY2")
+
+        ballast.unlink()
+        assert journal.roll("DAY2") == Position("DAY2", 1)
+        journal.write([numbered(1, 10, session="DAY2")])
+        assert [info.session for info in journal.sessions()] == ["DAY1", "DAY2"]
+
+
+@pytest.mark.one_loop
+def test_a_file_size_limit_is_an_error_that_names_the_file_and_nothing_is_half_in(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from gateway.errors import JournalError
+from gateway.journal import Journal
+from gateway.values import Position
+from tests.journal.blocks import numbered
+with Journal(Path(sys.argv[1]), "itch") as journal:
+    journal.roll("DAY1")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+    at = 1
+    try:
+        while True:
+            journal.write([numbered(at, 100)])
+            at += 100
+    except JournalError as exc:
+        print(exc)
+    assert journal.position() == Position("DAY1", at)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    journal.write([numbered(at, 100)])
+    assert all(verified.whole for verified in journal.verify())
+"""
+    root = Path(__file__).resolve().parents[2]
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "00000001-DAY1.sqlite" in done.stdout
+
+
+class Disk:
+    """Stands where os.fsync stands: says how it ends, and can keep its caller waiting."""
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.asked = threading.Event()
+
+    def fsync(self, handle: int) -> None:
+        self.asked.set()
+        self.goes_on.wait()
+        if self.error is not None:
+            raise self.error
+        os.fsync(handle)
+
+
+def until(claim: Callable[[], bool]) -> None:
+    """Wait for a thread that is under way; ends with the test's own timeout."""
+    waited = threading.Event()
+    while not claim():
+        waited.wait(0.001)
+
+
+def test_row_17_an_error_at_fsync_stops_the_journal_for_good_and_says_why(tmp_path: Path) -> None:
+    disk = Disk()
+    with Journal(tmp_path, "itch", JournalLimits(fsync_interval_s=0.001), fsync=disk.fsync) as journal:
+        journal.roll("DAY1")
+        journal.write([numbered(1, 10)])
+        disk.error = OSError(errno.EIO, os.strerror(errno.EIO))
+        journal.write([numbered(11, 10)])
+        until(lambda: journal.failure is not None)
+
+        with pytest.raises(JournalFailed, match="fsync: Input/output error; stopped, because"):
+            journal.write([numbered(21, 10)])
+        disk.error = None
+        with pytest.raises(JournalFailed, match="fsync"):
+            journal.write([numbered(21, 10)])
+        with pytest.raises(JournalFailed, match="fsync"):
+            journal.sync()
+        assert journal.position() == Position("DAY1", 21)
+        assert journal.read(Position("DAY1", 1)) == [numbered(1, 10), numbered(11, 10)]
+
+    with Journal(tmp_path, "itch") as journal:
+        assert journal.failure is None
+        journal.roll("DAY1")
+        journal.write([numbered(21, 10)])
+
+
+def test_row_18_a_disk_that_stalls_holds_nobody_up_until_the_limit(tmp_path: Path) -> None:
+    disk, now = Disk(), [100.0]
+    limits = JournalLimits(fsync_interval_s=0.001, stall_max_s=5)
+    with Journal(tmp_path, "itch", limits, fsync=disk.fsync, monotonic=lambda: now[0]) as journal:
+        journal.roll("DAY1")
+        disk.goes_on.clear()
+        disk.asked.clear()
+        journal.write([numbered(1, 10)])
+        disk.asked.wait()
+
+        now[0] += 2
+        journal.write([numbered(11, 10)])
+        assert journal.stalled_s() == 2
+
+        now[0] += 4
+        with pytest.raises(JournalBusy, match=r"has not finished an fsync for 6.0 s"):
+            journal.write([numbered(21, 10)])
+        assert journal.position() == Position("DAY1", 21)
+        assert journal.read(Position("DAY1", 11)) == [numbered(11, 10)]
+
+        disk.goes_on.set()
+        until(lambda: journal.stalled_s() == 0)
+        journal.write([numbered(21, 10)])
+
+
+def test_a_commit_that_is_refused_leaves_the_position_where_it_was(tmp_path: Path) -> None:
+    disk, now = Disk(), [100.0]
+    limits = JournalLimits(fsync_interval_s=0.001, stall_max_s=5)
+    with Journal(tmp_path, "itch", limits, fsync=disk.fsync, monotonic=lambda: now[0]) as journal:
+        journal.roll("DAY1")
+        disk.goes_on.clear()
+        disk.asked.clear()
+        journal.write([numbered(1, 10)])
+        disk.asked.wait()
+        now[0] += 6
+        journal.append(numbered(11, 10))
+        journal.append(numbered(21, 10))
+        with pytest.raises(JournalBusy):
+            journal.commit()
+        disk.goes_on.set()
+        until(lambda: journal.stalled_s() == 0)
+
+        journal.commit()
+        assert journal.position() == Position("DAY1", 11)
+        assert journal.append(numbered(11, 10)) == 0
+        journal.commit()
+        assert journal.position() == Position("DAY1", 21)
+
+
+def test_the_log_is_emptied_while_the_writer_never_pauses(tmp_path: Path) -> None:
+    limits = JournalLimits(
+        fsync_interval_s=0.001, checkpoint_bytes=50_000, empty_log_bytes=200_000, busy_wait_s=5
+    )
+    with Journal(tmp_path, "itch", limits) as journal:
+        journal.roll("DAY1")
+        (path,) = (tmp_path / "itch").glob("*.sqlite")
+        times: set[int] = set()
+        at = 1
+        with closing(sqlite3.connect(path)) as connection:
+            # The test's timeout is what ends this when the log is never emptied.
+            while len(times) < 4:
+                for _ in range(100):
+                    journal.write([numbered(at, 20)])
+                    at += 20
+                times.add(connection.execute("SELECT at_ns FROM checkpointed").fetchone()[0])
+
+        assert path.stat().st_size > 200_000
+        assert journal.position() == Position("DAY1", at)
+        assert all(verified.whole for verified in journal.verify())
+
+
+def test_a_log_that_can_not_be_emptied_refuses_commits_at_its_limit(tmp_path: Path) -> None:
+    limits = JournalLimits(fsync_interval_s=100, log_bytes_max=100_000)
+    with Journal(tmp_path, "itch", limits) as journal:
+        journal.roll("DAY1")
+        at, refusal = fill(journal, 1, 20)
+
+        assert isinstance(refusal, JournalBusy)
+        assert "bytes in the log" in str(refusal)
+        assert 500 < at < 2000
