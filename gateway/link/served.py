@@ -7,11 +7,14 @@ mechanism: a cursor that walks from the number asked for to the end, and waits t
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from gateway.errors import LocalProtocolError
 from gateway.soup import packets
 
 CHUNK_BYTES = 256 * 1024
+# Framed together, unless they are large: a chunk is also the most that is written at once.
+_BATCH = 256
 HISTORY_BYTES_MAX = 1024 * 1024 * 1024
 
 
@@ -93,9 +96,14 @@ class ServedSession:
 
     def extend(self, payloads: Iterable[bytes]) -> int:
         """Add messages, faster than one by one; return the number that comes next."""
-        payloads = list(payloads)
-        if payloads:
-            self._add(packets.sequenced_run(payloads), len(payloads))
+        remaining = iter(payloads)
+        while batch := list(islice(remaining, _BATCH)):
+            raw = packets.sequenced_run(batch)
+            if len(raw) <= CHUNK_BYTES:
+                self._add(raw, len(batch))
+            else:
+                for payload in batch:
+                    self._add(packets.sequenced(payload), 1)
         return self.next_seq
 
     def end(self) -> None:

@@ -69,6 +69,11 @@ class Wire(asyncio.Protocol):
         name = self._transport.get_extra_info("peername") if self._transport else None
         return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "nobody")
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much was sent and not yet taken by the kernel."""
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows: `socket`, `sockname`, `peercert`, … as asyncio names them."""
         return self._transport.get_extra_info(name) if self._transport else None

@@ -76,6 +76,19 @@ def test_chunks_join_without_a_seam() -> None:
     assert len(raw) >= CHUNK_BYTES
 
 
+@pytest.mark.parametrize("size", [36, 2_000])
+def test_however_much_is_added_at_once_comes_out_in_pieces_that_a_write_buffer_bears(size: int) -> None:
+    served = ServedSession("TODAY01")
+    served.extend(b"x" * size for _ in range(30_000))
+    cursor, pieces = served.cursor(1), []
+
+    while (piece := served.read(cursor)) is not None:
+        pieces.append(piece)
+
+    assert sum(count for _, count in pieces) == 30_000
+    assert max(len(raw) for raw, _ in pieces) < 2 * CHUNK_BYTES
+
+
 def test_followers_at_the_end_share_one_copy_of_what_is_new() -> None:
     served = filled(3)
     first, second = served.cursor(2), served.cursor(2)
