@@ -112,7 +112,7 @@ class Server:
         while True:
             await asyncio.sleep(every_s)
             try:
-                self._authority.reload()
+                self._authority.reload_if_changed()
             except ConfigError as exc:
                 log.error("event=keys-not-reloaded detail=%r", str(exc))
             for subscriber in list(self._subscribers):

@@ -49,7 +49,7 @@ class _Running:
     stream: Stream
     latency_s: float
     complete: bool = False
-    behind: bool = False
+    told_slow: bool = False
     due: float = 0.0
     signals: list[int] | None = None
 
@@ -291,22 +291,15 @@ class Subscriber:
             for state in (StreamState.ACTIVE, StreamState.COMPLETE):
                 self._perform(self._session.checkpoint(running.id, state, self._progress(running)))
             running.complete = True
-            running.behind = stream.state is State.BEHIND
         if stream.state in (State.SNAPSHOT, State.BEHIND):
-            if (
-                running.complete
-                and stream.state is State.BEHIND
-                and stream.fell_behind
-                and not running.behind
-            ):
-                running.behind = True
+            if stream.fell_behind and not running.told_slow:
+                running.told_slow = True
                 self._tell_lag(running, AdminEvent.SLOW)
             if self._hub.step(stream):
                 return True, now
-            if running.behind and stream.is_live:
-                if stream.fell_behind:
-                    self._tell_lag(running, AdminEvent.CAUGHT_UP)
-                running.behind = False
+            if running.told_slow and stream.is_live:
+                running.told_slow = False
+                self._tell_lag(running, AdminEvent.CAUGHT_UP)
         if stream.outbox is not None and stream.state is State.LATEST:
             if stream.outbox.overflowed:
                 self._close(CloseCode.TOO_SLOW, f"{self._settings.keys_max} keys were waiting")
