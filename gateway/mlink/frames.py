@@ -171,7 +171,10 @@ def _bad_json(payload: bytes, start: int, error: orjson.JSONDecodeError) -> BadJ
 
 
 # One pass whatever is sent: each alternative is possessive, and a string without an end runs to the end.
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}:,]|[^\s"\[\]{}:,]++|.', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}:,]|\s++|[^\s"\[\]{}:,]++', re.DOTALL)
+# Three times what the largest list we take is made of. Past it nothing is mended: this is the one thing
+# in reading that costs more than the parser does, and strangers choose how much of it there is.
+MENDED_TOKENS_MAX = 32_768
 _MISSING_COMMA = re.compile(rb"\}\s*+\{")
 _MENDED_LISTS = frozenset((b'"Subscribe"', b'"Unsubscribe"', b'"View"'))
 
@@ -187,7 +190,9 @@ def _mend_lists(payload: bytes) -> bytes | None:
     copied = 0
     mendable: list[bool] = []  # for each open bracket or brace: is it one of those lists
     before, before_that = b"", b""
-    for match in _TOKEN.finditer(payload):
+    for count, match in enumerate(_TOKEN.finditer(payload)):
+        if count == MENDED_TOKENS_MAX:
+            return None
         token = match[0]
         if token.isspace():
             continue

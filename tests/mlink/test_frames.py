@@ -12,6 +12,7 @@ from gateway.errors import BadRequest, LocalProtocolError
 from gateway.mlink.frames import (
     HEADER,
     HEADER_SIZE,
+    MENDED_TOKENS_MAX,
     PAYLOAD_BYTES_MAX,
     BadFrame,
     BadJson,
@@ -115,6 +116,14 @@ def test_a_missing_comma_between_objects_of_a_subscribe_list_is_mended(name: str
 
     items = [{"k": "a"}, {"k": "}{"}, {"k": {"x": 1}}, {"k": '"}{'}]
     assert read_all(text) == [{"message": {name: items}}]
+
+
+def test_a_list_without_commas_is_mended_up_to_a_thousand_items_and_not_without_end() -> None:
+    item = '{"msgName":"StockDirectory","msgPKey":"AAPL","highwaterTs":-1}'
+
+    assert len(read_all('{"Subscribe":[' + item * 1_000 + "]}")[0]["Subscribe"]) == 1_000
+    with pytest.raises(BadJson, match=r"position \d+"):
+        read_all('{"Subscribe":[' + "{}" * MENDED_TOKENS_MAX + "]}")
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,16 @@ def test_too_many_failed_logons_close_the_connection() -> None:
     assert actions[-1].code is CloseCode.LOGON_FAILED
 
 
+def test_only_failures_in_a_row_close_the_connection() -> None:
+    session = new_session(logged_on=False, logon_attempts_max=2)
+
+    for good in (False, True, False, True, False):
+        session.receive(said("MLinkLogon"), 0.0)
+        actions = session.logged_on() if good else session.logon_failed("no")
+
+        assert not any(isinstance(action, CloseWith) for action in actions)
+
+
 def test_requests_sent_at_once_behind_the_logon_wait_for_its_answer() -> None:
     session = new_session(logged_on=False)
 
