@@ -59,6 +59,10 @@ def test_any_other_key_gives_nothing(tmp_path: Path, wrong: str) -> None:
     assert ring(tmp_path, entry()).authenticate(wrong, NOW) is None
 
 
+def test_a_megabyte_that_is_presented_as_a_key_is_not_even_hashed(tmp_path: Path) -> None:
+    assert ring(tmp_path, entry()).judge("k" * 1_000_000, NOW) == Refused("no key is that long")
+
+
 def test_a_key_ends_at_its_time(tmp_path: Path) -> None:
     keys = ring(tmp_path, entry(more="expires = 2027-01-15T08:00:00Z"))
 
@@ -312,6 +316,7 @@ def test_row_31_a_right_origin_may_connect(origin: str | None) -> None:
         "desk.example",
         "file://desk.example",
         "https://ｄesk.example",
+        "https://des\u212a.example",  # the Kelvin sign, a k in small letters
         "http://localhost",
         "https://gw.example",
         "https://gw.example:8765.evil.example",

@@ -100,6 +100,13 @@ def test_a_secret_file_that_can_not_be_read_is_named_and_its_content_is_not(tmp_
     )
 
 
+def test_a_subscribers_key_in_the_wrong_place_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f'source = "sgw_{SECRET * 6}"')
+
+    assert SECRET not in str(caught.value)
+
+
 def test_a_password_given_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f").write_text(SECRET)
 
