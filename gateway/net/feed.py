@@ -11,14 +11,17 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
-from gateway.errors import UpstreamLost
+from gateway.errors import JournalError, UpstreamLost
 from gateway.journal import Journal
 from gateway.link import ClientLink
 from gateway.net.backoff import Backoff
+from gateway.net.bell import Bell
 from gateway.net.feed_dialling import LOGOUT_TIMEOUT_S, Dialler
+from gateway.net.feed_endings import Ending
 from gateway.net.feed_endpoints import Endpoints
+from gateway.net.feed_health import health_of
 from gateway.net.feed_intake import PENDING_BYTES_MAX, Intake
-from gateway.net.feed_lane import Barred, Ending, Lane
+from gateway.net.feed_lane import Barred, Drop, Lane
 from gateway.net.feed_merge import Merge
 from gateway.net.feed_rules import Asking
 from gateway.net.feed_values import (
@@ -87,30 +90,13 @@ class Feed:
     @property
     def health(self) -> FeedHealth:
         """How the feed is now."""
-        merge = self._merge
-        live = min(merge.live_lanes(), key=lambda lane: lane.rank, default=None)
-        shown = live or min(
-            merge.lanes, key=lambda lane: (lane.state is FeedState.STOPPED, lane.rank), default=None
-        )
-        position = self._intake.position()
-        trouble = self._intake.trouble
-        return FeedHealth(
-            state=FeedState.WAITING if shown is None else shown.state,
-            endpoint="" if shown is None else shown.endpoint,
-            session="" if position is None else position.session,
-            next_seq=0 if position is None else position.next_seq,
-            last_received_ns=self._intake.last_received_ns,
-            reconnects=dict(merge.reconnects),
-            gaps=merge.gaps,
-            missing=merge.missing,
-            rewinds=merge.rewinds,
-            doubles=merge.doubles,
-            diverged=merge.diverged,
-            detail=str(trouble) if trouble is not None else "" if shown is None else shown.detail,
-            stale=merge.stale,
-            paused=trouble is not None,
-            lanes=tuple(_lane_health(lane, position) for lane in merge.lanes),
-        )
+        return health_of(self._merge, self._dialler.endpoints, self._endpoints.barred, self._position())
+
+    def _position(self) -> Position | None:
+        try:
+            return self._intake.position()
+        except JournalError:
+            return None  # `detail` says what is wrong with it, or soon will
 
     def retry(self) -> None:
         """An operator has acted: addresses that refused us are tried again."""
@@ -136,7 +122,7 @@ class Feed:
 
     def _new_lane(self, rank: int) -> Lane:
         lane = Lane(rank, self._dialler.endpoints[rank].name)
-        position = self._intake.position()
+        position = self._position()
         if position is not None and self._journal.ended():
             lane.asking, lane.left = Asking.AFTER_END, position.session
         self._merge.lanes.append(lane)
@@ -195,6 +181,8 @@ class Feed:
         other: Lane | None = None
         other_task: asyncio.Task[Ending] | None = None
         while True:
+            if lane.flowed:
+                self._endpoints.worked()
             if task.done():
                 ending = task.result()
                 self._blame(lane, ending)
@@ -215,8 +203,6 @@ class Feed:
             now = _monotonic()
             look_at = inf
             if other is None and lane.live and self._intake.trouble is None:
-                if lane.flowed:
-                    self._endpoints.worked()
                 better = self._endpoints.preferred_to(lane.rank, now)
                 if better is not None:
                     other = self._new_lane(better)
@@ -245,7 +231,11 @@ class Feed:
     async def _connect(self, lane: Lane, rank: int) -> Ending:
         """One connection, from the dial to its end; cancelled, it logs out."""
         merge = self._merge
-        asked = merge.dial(lane, rank, self._dialler.endpoints[rank].name)
+        try:
+            asked = merge.dial(lane, rank, self._dialler.endpoints[rank].name)
+        except JournalError as exc:
+            merge.in_trouble(exc)
+            return Ending(Drop.JOURNAL.value, str(exc), at_fault=False)
         try:
             link = await self._dialler.dial(rank, asked, partial(merge.take, lane), _monotonic())
         except UpstreamLost as exc:
@@ -298,37 +288,14 @@ class Feed:
 
     async def _watch_stale(self) -> None:
         while True:
-            look_at = self._merge.look_stale(self._settings.stale_after_s)
+            position = self._position()
+            look_at = self._merge.stale.look(
+                self._settings.stale_after_s,
+                position.session if position is not None else "",
+                paused=self._intake.trouble is not None,
+            )
             await asyncio.sleep(look_at - _monotonic())
-
-
-class Bell:
-    """Wakes all who wait for a change; they look for themselves what it was."""
-
-    def __init__(self) -> None:
-        self._rung = asyncio.Event()
-
-    def ring(self) -> None:
-        self._rung.set()
-        self._rung = asyncio.Event()
-
-    async def heard(self, timeout_s: float = inf) -> None:
-        """Wait for the next ring, or until the time is over."""
-        try:
-            async with asyncio.timeout(None if timeout_s == inf else max(timeout_s, 0.0)):
-                await self._rung.wait()
-        except TimeoutError:
-            pass
 
 
 def _monotonic() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _lane_health(lane: Lane, position: Position | None) -> LaneHealth:
-    behind = 0
-    if lane.live and position is not None and position.session == lane.session:
-        behind = max(position.next_seq - lane.next_seq, 0)
-    return LaneHealth(
-        lane.endpoint, lane.state, lane.session, lane.next_seq, behind, lane.lag_ns, lane.detail
-    )

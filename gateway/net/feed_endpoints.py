@@ -30,6 +30,10 @@ class Endpoints:
         self._barred_beside: set[int] = set()
 
     @property
+    def barred(self) -> frozenset[int]:
+        return frozenset(self._barred)
+
+    @property
     def all_barred(self) -> bool:
         return len(self._barred) == len(self._all)
 

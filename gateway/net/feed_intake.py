@@ -6,13 +6,17 @@ of what was received.
 
 from dataclasses import dataclass
 
-from gateway.errors import BadRequest, JournalError
+from gateway.errors import BadRequest, JournalError, SequenceGap
 from gateway.journal import Journal
 from gateway.net.feed_values import FeedPublisher
 from gateway.values import Block, Gap, Position
 
 # What may wait while the journal can't be written. Reading is paused by then, so it is a few reads.
 PENDING_BYTES_MAX = 16 << 20
+
+
+class IntakeHole(SequenceGap):
+    """A block starts above the number expected next."""
 
 
 class IntakeFull(JournalError):
@@ -47,6 +51,8 @@ class Intake:
         self._pending_bytes = 0
         self.trouble: JournalError | None = None
         self.last_received_ns: int | None = None
+        # A journal that was repaired is filled again from the upstream; what was published stays published.
+        self._published = journal.position()
 
     def position(self) -> Position | None:
         """Where the journal stands. What is queued does not count."""
@@ -59,9 +65,11 @@ class Intake:
         else:
             at = self._journal.position()
             expected = at.next_seq if at is not None else block.first_seq
-        if block.first_seq >= expected:
+        if block.first_seq == expected:
             self._queue(block)
             return None
+        if block.first_seq > expected:
+            raise IntakeHole(f"{expected} is expected, {block.first_seq} came")
         if block.next_seq > expected:
             tail = block.tail(expected)
             self._queue(tail)
@@ -90,9 +98,18 @@ class Intake:
         self._pending = []
         self._pending_bytes = 0
         for block in new:
-            self._publisher.publish(block)
-            self.last_received_ns = block.received_ns
+            self._publish(block)
         return True
+
+    def _publish(self, block: Block) -> None:
+        published = self._published
+        if published is not None and published.session == block.session:
+            if block.next_seq <= published.next_seq:
+                return
+            block = block.tail(published.next_seq)
+        self._publisher.publish(block)
+        self._published = Position(block.session, block.next_seq)
+        self.last_received_ns = block.received_ns
 
     def start_session(self, session: str, first_seq: int) -> None:
         """Go on in a session that is new to the journal."""
@@ -110,8 +127,14 @@ class Intake:
         """Journal and publish that numbers can't be had."""
         declared = self._journal.declare_gap(gap.from_seq, gap.to_seq)
         self._journal.commit()
-        if declared is not None:
-            self._publisher.publish_gap(declared)
+        if declared is None:
+            return
+        if self._published is not None and self._published.session == declared.session:
+            if declared.to_seq < self._published.next_seq:
+                return
+            declared = Gap(declared.session, self._published.next_seq, declared.to_seq)
+        self._publisher.publish_gap(declared)
+        self._published = Position(declared.session, declared.to_seq + 1)
 
     def has_session(self, session: str) -> bool:
         return any(info.session == session for info in self._journal.sessions())

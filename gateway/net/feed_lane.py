@@ -3,11 +3,10 @@
 Holds facts, decides nothing; the socket is behind `Line`.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from gateway.net.feed_rules import Asking
+from gateway.net.feed_rules import Answer, Asking, next_asking
 from gateway.net.feed_values import FeedState
 from gateway.values import Position
 
@@ -40,30 +39,6 @@ class Barred(Enum):
     NOT_AUTHORIZED = "not authorized"
     # Perhaps the account may have one connection only, or the bytes differed: until no other lane is live.
     BESIDE_ANOTHER = "refused beside another connection"
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a connection ended. `at_once`: the next dial need not wait; `at_fault`: the address is to blame."""
-
-    reason: str
-    detail: str
-    at_once: bool = False
-    at_fault: bool = True
-    barred: Barred | None = None
-    up_s: float = 0.0
-
-
-# What a drop means for the next dial: (at once, at fault, barred).
-DROP_MEANS = {
-    Drop.SAME_SESSION: (False, True, None),
-    Drop.OTHER_SESSION: (True, False, None),
-    Drop.SESSIONS_DIFFER: (False, True, None),
-    Drop.AHEAD: (False, True, None),
-    Drop.DIVERGED: (False, True, Barred.BESIDE_ANOTHER),
-    Drop.SUPERSEDED: (True, False, None),
-    Drop.JOURNAL: (False, False, None),
-}
 
 
 class Lane:
@@ -112,6 +87,22 @@ class Lane:
             self.state = FeedState.LOGGING_IN
         if self.dropped is not None:
             line.abort(self.dropped_detail)
+
+    def answered(self, answer: Answer, *, may_roll: bool) -> None:
+        """Note how the login, or the session after it, turned out: it says what is asked next."""
+        before = self.asking
+        self.asking = next_asking(before, answer, may_roll=may_roll)
+        if answer is Answer.ENDED:
+            self.left = self.session
+        elif answer is Answer.ACCEPTED:
+            self.left = ""
+        elif self.asking is Asking.ROLL and before is not Asking.ROLL:
+            self.left = self.asked.session
+
+    def hurry(self) -> bool:
+        """Whether the next dial may come at once. Once: then messages must flow first."""
+        hurry, self.may_hurry = self.may_hurry, False
+        return hurry
 
     def drop(self, why: Drop, detail: str) -> None:
         """End the connection; what it still brings is not looked at."""

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 from gateway.errors import JournalError
 from gateway.link import Closed, CloseReason
-from gateway.net.feed_intake import Intake, IntakeFull, Overlap
-from gateway.net.feed_lane import DROP_MEANS, Barred, Drop, Ending, Lane
-from gateway.net.feed_rules import Answer, Asking, Meaning, judge, next_asking, wanted
-from gateway.net.feed_telling import Telling
+from gateway.net.feed_endings import Ending, ending_of
+from gateway.net.feed_intake import Intake, IntakeHole, Overlap
+from gateway.net.feed_lane import Drop, Lane
+from gateway.net.feed_rules import Answer, Asking, Meaning, judge, wanted
+from gateway.net.feed_telling import Stale, Telling
 from gateway.net.feed_values import FeedPublisher, FeedState, NoticeKind
 from gateway.soup import Accepted, ClientEvent, Debug, EndOfSession, Rejected, Run, Unsequenced
 from gateway.values import Block, Gap, Position
@@ -21,7 +22,6 @@ from gateway.values import Block, Gap, Position
 # A server may talk as much as it likes; the log takes this much of one text.
 DEBUG_TEXT_MAX = 200
 
-NO_CONNECTION = "no connection"
 
 log = logging.getLogger("gateway.feed")
 
@@ -49,11 +49,10 @@ class Merge:
         self.intake = intake
         self.reconnects: Counter[str] = Counter()
         self.gaps = self.missing = self.rewinds = self.doubles = self.diverged = 0
-        self.data_at = clock()
-        self.stale = False
         self._configured = configured
         self._publisher = publisher
         self._tell = Telling(name, publisher)
+        self.stale = Stale(self._tell, clock)
         self._clock = clock
         self._changed = changed
         self._hot_standby = hot_standby
@@ -84,7 +83,11 @@ class Merge:
         try:
             for event in events:
                 if lane.dropped is None:
-                    self._take_event(lane, event, received_ns)
+                    try:
+                        self._take_event(lane, event, received_ns)
+                    except JournalError as exc:
+                        self.in_trouble(exc)
+                        lane.drop(Drop.JOURNAL, str(exc))
         finally:
             # Also when a broken packet ends the read: what stood in front of it is good.
             if self.intake.trouble is None and not self.intake.flush():
@@ -95,12 +98,7 @@ class Merge:
             case Run(session, first_seq, count, raw):
                 self._take_run(lane, Block(session, first_seq, count, received_ns, raw))
             case Accepted(position):
-                try:
-                    self._accept(lane, position)
-                except JournalError as exc:
-                    self.intake.trouble = exc
-                    lane.drop(Drop.JOURNAL, str(exc))
-                    self._pause()
+                self._accept(lane, position)
             case Unsequenced(payload):
                 # All lanes carry it and it has no number: the best lane's is taken.
                 if lane.rank == min(each.rank for each in self.live_lanes()):
@@ -112,18 +110,14 @@ class Merge:
                 pass  # The link ends with it, and `lost` is told.
 
     def _take_run(self, lane: Lane, block: Block) -> None:
-        before_seq = lane.next_seq
-        lane.next_seq = block.next_seq
         try:
             overlap = self.intake.put(block)
-        except IntakeFull as exc:
-            lane.next_seq = before_seq
-            lane.drop(Drop.JOURNAL, str(exc))
+        except IntakeHole as exc:
+            # Somebody has moved the journal back: from there the upstream is asked again.
+            lane.drop(Drop.AHEAD, str(exc))
             return
-        self.data_at = self._clock()
-        if self.stale:
-            self.stale = False
-            self._tell(NoticeKind.FRESH, "messages flow again", block.session)
+        lane.next_seq = block.next_seq
+        self.stale.fresh(block.session)
         if overlap is None:
             lane.lag_ns = 0
         else:
@@ -258,14 +252,7 @@ class Merge:
         )
 
     def _answered(self, lane: Lane, answer: Answer) -> None:
-        before = lane.asking
-        lane.asking = next_asking(before, answer, may_roll=self.intake.position() is not None)
-        if answer is Answer.ENDED:
-            lane.left = lane.session
-        elif lane.asking is Asking.ROLL and before is not Asking.ROLL:
-            lane.left = lane.asked.session
-        elif answer is Answer.ACCEPTED:
-            lane.left = ""
+        lane.answered(answer, may_roll=self.intake.position() is not None)
 
     # Lanes coming and going.
 
@@ -320,46 +307,18 @@ class Merge:
         return ending
 
     def _ending(self, lane: Lane, closed: Closed | str, up_s: float) -> Ending:
-        if lane.dropped is not None:
-            return self._ending_of_drop(lane, lane.dropped, up_s)
-        if isinstance(closed, str):
-            return Ending(NO_CONNECTION, closed)
-        reason, detail = closed.reason.value, str(closed)
-        match closed.reason:
-            case CloseReason.END_OF_SESSION:
-                self._end_session(lane)
-                return Ending(reason, detail, at_once=self._hurry(lane), at_fault=False, up_s=up_s)
-            case CloseReason.SESSION_NOT_AVAILABLE:
-                self._answered(lane, Answer.UNAVAILABLE)
-                rolls = lane.asking in (Asking.ROLL, Asking.REPLAY)
-                self._tell.once(
-                    NoticeKind.REJECTED,
-                    f"{lane.endpoint}: session {lane.asked.session or 'current'} is not available"
-                    + ("; trying the current one" if rolls else "; trying again"),
-                    lane.asked.session,
-                )
-                return Ending(reason, detail, at_once=rolls and self._hurry(lane), at_fault=not rolls)
-            case CloseReason.NOT_AUTHORIZED:
-                barred = Barred.BESIDE_ANOTHER if self.live_lanes() else Barred.NOT_AUTHORIZED
-                text = f"{lane.endpoint}: not authorized; correct user and password, then reload or restart"
-                self._tell(NoticeKind.REJECTED, text, lane.asked.session)
-                return Ending(reason, text, barred=barred)
-            case _:
-                return Ending(reason, detail, up_s=up_s)
-
-    def _ending_of_drop(self, lane: Lane, drop: Drop, up_s: float) -> Ending:
-        at_once, at_fault, barred = DROP_MEANS[drop]
-        if drop is Drop.SAME_SESSION and lane.asking is Asking.CHECK:
-            at_once, at_fault = True, False
-        at_once = at_once and self._hurry(lane)
-        return Ending(drop.value, lane.dropped_detail, at_once, at_fault, barred, up_s)
-
-    def _hurry(self, lane: Lane) -> bool:
-        hurry, lane.may_hurry = lane.may_hurry, False
-        return hurry
+        reason = closed.reason if isinstance(closed, Closed) and lane.dropped is None else None
+        if reason is CloseReason.END_OF_SESSION:
+            self._answered(lane, Answer.ENDED)
+            self._end_session(lane)
+        elif reason is CloseReason.SESSION_NOT_AVAILABLE:
+            self._answered(lane, Answer.UNAVAILABLE)
+        ending = ending_of(lane, closed, up_s, beside_another=bool(self.live_lanes()))
+        if reason in (CloseReason.SESSION_NOT_AVAILABLE, CloseReason.NOT_AUTHORIZED):
+            self._tell.once(NoticeKind.REJECTED, f"{lane.endpoint}: {ending.detail}", lane.asked.session)
+        return ending
 
     def _end_session(self, lane: Lane) -> None:
-        self._answered(lane, Answer.ENDED)
         journaled = self.intake.position()
         if journaled is None or journaled.session != lane.session:
             return
@@ -375,10 +334,15 @@ class Merge:
             try:
                 self.intake.end_session()
             except JournalError as exc:
-                self.intake.trouble = exc
-                self._pause()
+                self.in_trouble(exc)
 
     # Trouble with the journal.
+
+    def in_trouble(self, error: JournalError) -> None:
+        """The journal failed outside of a flush."""
+        if self.intake.trouble is None:
+            self.intake.trouble = error
+            self._pause()
 
     def _pause(self) -> None:
         """The journal can't be written: stop reading, so that what comes waits at the upstream."""
@@ -394,24 +358,9 @@ class Merge:
             return False
         self._tell.forget()
         self._tell(NoticeKind.JOURNAL_RESUMED, "the journal can be written again")
-        self.data_at = self._clock()
+        self.stale.start_over()
         for lane in self.lanes:
             if lane.line is not None:
                 lane.line.resume_reading()
         self._changed()
         return True
-
-    def look_stale(self, after_s: float) -> float:
-        """Tell when no message has come for `after_s`; returns when to look again."""
-        now = self._clock()
-        due = self.data_at + after_s
-        if now < due:
-            return due
-        if self.intake.trouble is not None:
-            return now + after_s
-        if not self.stale:
-            self.stale = True
-            position = self.intake.position()
-            session = position.session if position is not None else ""
-            self._tell(NoticeKind.STALE, f"no message for {now - self.data_at:.1f} s", session)
-        return now + after_s

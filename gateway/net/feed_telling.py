@@ -1,9 +1,10 @@
-"""How a feed says what happened: one notice to its publisher and one line in the log, each once.
+"""How a feed says what happened: one notice to its publisher and one line in the log.
 
-Knows which notices were told already; decides nothing.
+Knows which notices were told already, and when the last message came; decides nothing else.
 """
 
 import logging
+from collections.abc import Callable
 
 from gateway.net.feed_values import FeedNotice, FeedPublisher, NoticeKind
 
@@ -46,3 +47,34 @@ class Telling:
     def forget(self) -> None:
         """A lane is live or the journal is well: what was told may be told again."""
         self._told.clear()
+
+
+class Stale:
+    """Tells when no message has come for too long, and when they come again. Heartbeats are no messages."""
+
+    def __init__(self, tell: Telling, clock: Callable[[], float]) -> None:
+        self.is_so = False
+        self._tell = tell
+        self._clock = clock
+        self._data_at = clock()
+
+    def fresh(self, session: str) -> None:
+        """Messages have come."""
+        self._data_at = self._clock()
+        if self.is_so:
+            self.is_so = False
+            self._tell(NoticeKind.FRESH, "messages flow again", session)
+
+    def start_over(self) -> None:
+        """We have not been reading: the silence was our own."""
+        self._data_at = self._clock()
+
+    def look(self, after_s: float, session: str, *, paused: bool) -> float:
+        """Tell if it is so; returns when to look again."""
+        now = self._clock()
+        if now < self._data_at + after_s:
+            return self._data_at + after_s
+        if not paused and not self.is_so:
+            self.is_so = True
+            self._tell(NoticeKind.STALE, f"no message for {now - self._data_at:.1f} s", session)
+        return now + after_s

@@ -70,7 +70,11 @@ class LaneHealth:
 
 @dataclass(frozen=True, slots=True)
 class FeedHealth:
-    """A feed at one moment. Counts are since the start of the process; `detail` is for people."""
+    """A feed at one moment. Counts are since the start of the process; `detail` is for people.
+
+    `next_seq` is where the journal stands, `missing` how many messages are in the `gaps`, `not_authorized`
+    the endpoints that have rejected our login and are not dialled any more.
+    """
 
     state: FeedState
     endpoint: str
@@ -83,6 +87,7 @@ class FeedHealth:
     rewinds: int
     doubles: int
     diverged: int
+    not_authorized: tuple[str, ...]
     detail: str
     stale: bool
     paused: bool
@@ -93,7 +98,7 @@ class FeedPublisher(Protocol):
     """Who takes what a feed has journaled. Plain methods, called in order, inside the link's callback."""
 
     def start_session(self, session: str) -> None:
-        """What follows is of another session than what came before."""
+        """What follows is of another session. Its journal stands at the number it starts with, mostly 1."""
 
     def publish(self, block: Block) -> None:
         """A block that is journaled. Numbers follow each other without a hole, but for `publish_gap`."""

@@ -20,6 +20,7 @@ class RecordingPublisher:
         self.session = position.session if position else ""
         self.next_seq = position.next_seq if position else None
         self.payloads: dict[str, dict[int, bytes]] = defaultdict(dict)
+        self.sessions: list[str] = []
         self.gaps: list[Gap] = []
         self.notices: list[FeedNotice] = []
         self.unsequenced: list[bytes] = []
@@ -27,6 +28,7 @@ class RecordingPublisher:
     def start_session(self, session: str) -> None:
         assert session != self.session
         self.session, self.next_seq = session, None
+        self.sessions.append(session)
 
     def publish(self, block: Block) -> None:
         position = self._journal.position()

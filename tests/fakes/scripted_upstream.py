@@ -164,3 +164,38 @@ class ScriptedUpstream:
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
+
+
+def honest(venue: Venue) -> Script:
+    """Answers the login and sends what is asked for, then stays."""
+
+    async def script(client: Conversation) -> None:
+        await serve(client, venue)
+        await client.until_gone()
+
+    return script
+
+
+async def serve(client: Conversation, venue: Venue, last_seq: int | None = None) -> int:
+    """Login and messages up to `last_seq`; returns the number that comes next."""
+    position = venue.answer(await client.login())
+    if position is None:
+        client.write(packets.login_rejected("S"))
+        await client.flushed()
+        raise asyncio.IncompleteReadError(b"", None)
+    last_seq = venue.counts[position.session] if last_seq is None else last_seq
+    client.accept(position.session, position.next_seq)
+    client.write(venue.raw(position.session, position.next_seq, last_seq))
+    await client.drain()
+    return last_seq + 1
+
+
+def spoilt(venue: Venue, last_seq: int, then: bytes = b"") -> Script:
+    """Honest up to `last_seq`, then these bytes, then the end of the connection."""
+
+    async def script(client: Conversation) -> None:
+        await serve(client, venue, last_seq)
+        client.write(then)
+        await client.flushed()
+
+    return script

@@ -1,53 +1,23 @@
 """Rows 1 to 13 of the list of faults, over real sockets, with a real journal: every number once, in order."""
 
 import asyncio
+import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gateway.journal import JournalReader
 from gateway.net.feed import FeedState, NoticeKind
+from gateway.simulator.exchange import Exchange, ExchangeSettings
+from gateway.simulator.faults import Faults
 from gateway.soup import packets
 from gateway.values import Gap
 from tests.fakes.held_feed import feed_settings, holding
-from tests.fakes.scripted_upstream import Conversation, Script, ScriptedUpstream, Venue
+from tests.fakes.scripted_upstream import Conversation, ScriptedUpstream, Venue, honest, serve, spoilt
 
 COUNT = 200
-
-
-def honest(venue: Venue) -> Script:
-    """Answers the login and sends what is asked for, then stays."""
-
-    async def script(client: Conversation) -> None:
-        await serve(client, venue)
-        await client.until_gone()
-
-    return script
-
-
-async def serve(client: Conversation, venue: Venue, last_seq: int | None = None) -> int:
-    """Login and messages up to `last_seq`; returns the number that comes next."""
-    position = venue.answer(await client.login())
-    if position is None:
-        client.write(packets.login_rejected("S"))
-        await client.flushed()
-        raise asyncio.IncompleteReadError(b"", None)
-    last_seq = venue.counts[position.session] if last_seq is None else last_seq
-    client.accept(position.session, position.next_seq)
-    client.write(venue.raw(position.session, position.next_seq, last_seq))
-    await client.drain()
-    return last_seq + 1
-
-
-def spoilt(venue: Venue, last_seq: int, then: bytes = b"") -> Script:
-    """Honest up to `last_seq`, then these bytes, then the end of the connection."""
-
-    async def script(client: Conversation) -> None:
-        await serve(client, venue, last_seq)
-        client.write(then)
-        await client.flushed()
-
-    return script
 
 
 @pytest.mark.parametrize("part", [1, 2, 3, 7])
@@ -385,3 +355,78 @@ async def test_row_13_login_never_answered_goes_to_the_next_endpoint(tmp_path: P
     assert held.publisher.has_all("S1", COUNT)
     assert health.endpoint == "secondary"
     assert health.reconnects == {"login timeout": 1}
+
+
+MESSAGES = [f"message {number}".encode() for number in range(1, 2001)]
+SCHEDULES = 50
+
+
+def random_faults(dice: random.Random) -> list[Faults]:
+    """What goes wrong on the first connections, one after the other."""
+    makers: list[Callable[[], Faults]] = [
+        lambda: Faults(drop_after=dice.randrange(400)),
+        lambda: Faults(drop_after=dice.randrange(400), cut_inside_packet=True),
+        lambda: Faults(drop_on_connect=True),
+        lambda: Faults(drop_before_accepted=True),
+        lambda: Faults(cut_inside_accepted=True),
+        lambda: Faults(ignore_login=True),
+        lambda: Faults(reject="S"),
+        lambda: Faults(silent_after=dice.randrange(400)),
+        lambda: Faults(garbage_after=dice.randrange(400)),
+        lambda: Faults(rewind=dice.randrange(1, 300), drop_after=dice.randrange(400)),
+        lambda: Faults(skip=dice.randrange(1, 20), drop_after=dice.randrange(400)),
+        lambda: Faults(
+            roll_session_after=dice.randrange(50, 900),
+            roll_silently=dice.random() < 0.5,
+            drop_at_end=dice.random() < 0.5,
+            drop_after=dice.randrange(400),
+        ),
+    ]
+    return [dice.choice(makers)() for _ in range(dice.randrange(3, 9))]
+
+
+def parts_of(faults: list[Faults]) -> list[list[bytes]]:
+    """The messages of each session that the faults make of `MESSAGES`."""
+    left, parts = MESSAGES, []
+    for fault in faults:
+        if fault.roll_session_after is not None:
+            parts.append(left[: fault.roll_session_after])
+            left = left[fault.roll_session_after :]
+    return [*parts, left]
+
+
+@pytest.mark.one_loop
+@pytest.mark.parametrize("seed", range(SCHEDULES))
+async def test_random_faults_lose_double_and_disorder_nothing(tmp_path: Path, seed: int) -> None:
+    """The seed is the test's name. That a block follows the one before and is journaled, the publisher asserts."""
+    faults = random_faults(random.Random(seed))
+    parts = [part for part in parts_of(faults) if part]
+    settings = ExchangeSettings(faults=faults, heartbeat_s=0.1, close_timeout_s=0.2)
+    async with (
+        Exchange(settings, MESSAGES) as exchange,
+        holding(tmp_path, feed_settings(exchange.port, silence_s=0.3)) as held,
+    ):
+        await held.until(
+            lambda: (
+                len(held.publisher.sessions) >= len(parts) and (held.publisher.next_seq or 0) > len(parts[-1])
+            ),
+            f"all of seed {seed}: {faults}",
+        )
+    with JournalReader(tmp_path, "itch") as reader:
+        journaled = {info.session: info for info in reader.sessions()}
+
+    assert len(held.publisher.sessions) == len(parts)
+    for session, part in zip(held.publisher.sessions, parts, strict=True):
+        missing = {
+            seq
+            for gap in held.publisher.gaps
+            if gap.session == session
+            for seq in range(gap.from_seq, gap.to_seq + 1)
+        }
+        expected = {seq: payload for seq, payload in enumerate(part, 1) if seq not in missing}
+        assert held.publisher.payloads[session] == expected, f"seed {seed}: {faults}"
+        assert list(held.publisher.payloads[session]) == sorted(expected)
+        assert journaled[session].messages == len(expected)
+    assert held.feed.health.diverged == 0
+    if not any(fault.skip for fault in faults):
+        assert held.publisher.gaps == []

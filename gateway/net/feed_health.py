@@ -1,0 +1,51 @@
+"""The health of a feed, taken from where its facts stand.
+
+Reads; changes and decides nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from gateway.net.feed_dialling import Endpoint
+from gateway.net.feed_lane import Barred, Lane
+from gateway.net.feed_merge import Merge
+from gateway.net.feed_values import FeedHealth, FeedState, LaneHealth
+from gateway.values import Position
+
+
+def health_of(
+    merge: Merge, endpoints: Sequence[Endpoint], barred: Iterable[int], position: Position | None
+) -> FeedHealth:
+    """The feed as it is now: as its best lane is, if any is live."""
+    live = min(merge.live_lanes(), key=lambda lane: lane.rank, default=None)
+    shown = live or min(
+        merge.lanes, key=lambda lane: (lane.state is FeedState.STOPPED, lane.rank), default=None
+    )
+    trouble = merge.intake.trouble
+    refused = set(barred) | {lane.rank for lane in merge.lanes if lane.barred is Barred.NOT_AUTHORIZED}
+    return FeedHealth(
+        state=FeedState.WAITING if shown is None else shown.state,
+        endpoint="" if shown is None else shown.endpoint,
+        session="" if position is None else position.session,
+        next_seq=0 if position is None else position.next_seq,
+        last_received_ns=merge.intake.last_received_ns,
+        reconnects=dict(merge.reconnects),
+        gaps=merge.gaps,
+        missing=merge.missing,
+        rewinds=merge.rewinds,
+        doubles=merge.doubles,
+        diverged=merge.diverged,
+        not_authorized=tuple(endpoints[rank].name for rank in sorted(refused)),
+        detail=str(trouble) if trouble is not None else "" if shown is None else shown.detail,
+        stale=merge.stale.is_so,
+        paused=trouble is not None,
+        lanes=tuple(_lane_health(lane, position) for lane in merge.lanes),
+    )
+
+
+def _lane_health(lane: Lane, position: Position | None) -> LaneHealth:
+    behind = 0
+    if lane.live and position is not None and position.session == lane.session:
+        behind = max(position.next_seq - lane.next_seq, 0)
+    return LaneHealth(
+        lane.endpoint, lane.state, lane.session, lane.next_seq, behind, lane.lag_ns, lane.detail
+    )
