@@ -175,6 +175,7 @@ def test_two_different_records_never_have_the_same_key() -> None:
     keys = {codec.key(codec.encode({"stock": stock, "mpid": mpid}), 0, 26) for stock, mpid in pairs}
 
     assert len(keys) == len(pairs)
+    assert codec.key(codec.encode({"stock": "A|B", "mpid": "C\\"}), 0, 26) == "A\\|B|C\\\\"
 
 
 def test_a_message_with_only_a_locate_code_takes_its_ticker_from_outside() -> None:

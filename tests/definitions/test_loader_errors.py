@@ -16,6 +16,7 @@ def in_message(fields: str, attributes: str = "", before: str = "") -> bytes:
 
 
 LEVEL = '<records-root><record id="L"><fields><field name="x" type="byte"/></fields></record></records-root>'
+REUSABLE = '<fielddef-root><field name="d" type="byte"/></fielddef-root>'
 EXTRAS = (
     '<appendages-root><appendage id="E"><tag number="1" name="t" type="byte"/></appendage></appendages-root>'
 )
@@ -36,6 +37,11 @@ WRONG_FIELDS = {
     "an unknown enum": ('<field name="a" type="enum:X"/>', "a", "not defined before this line"),
     "an unknown record": ('<field name="a" ref="X"/>', "a", "not defined before this line"),
     "an unknown appendage": ('<field name="a" type="appendage:X"/>', "a", "not defined before this line"),
+    "more than a name beside a reusable field": (
+        '<field name="a" def="d" type="byte"/>',
+        "a",
+        "type= beside def=; expected only name",
+    ),
     "an unknown reusable field": ('<field name="a" def="X"/>', "a", "names no <field>"),
     "a misspelt attribute": ('<field name="a" type="byte" tiker="true"/>', "a", "unknown attribute 'tiker'"),
     "a text without length": ('<field name="a" type="str_ascii_n"/>', "a", 'expected length="…"'),
@@ -94,7 +100,7 @@ def test_a_wrong_field_is_named_with_its_line_and_what_was_expected(case: str) -
     field, element, expected = WRONG_FIELDS[case]
 
     with pytest.raises(DefinitionError) as caught:
-        read_definitions(in_message(field, before=LEVEL + EXTRAS), "mine.xml")
+        read_definitions(in_message(field, before=REUSABLE + LEVEL + EXTRAS), "mine.xml")
 
     assert str(caught.value).startswith("mine.xml, line 4: <")
     assert element in caught.value.element
