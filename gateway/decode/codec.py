@@ -125,11 +125,12 @@ class MessageCodec:
             (name,) = definition.key
             return lambda buffer, start, end: str(decode(buffer, start, end)[name])
 
-        def key(buffer: bytes, start: int, end: int) -> str:
-            values = decode(buffer, start, end)
-            return "|".join(_escaped(str(values[name])) for name in definition.key)
+        return lambda buffer, start, end: self.key_text(decode(buffer, start, end))
 
-        return key
+    def key_text(self, values: Mapping[str, Any]) -> str:
+        """The key as `key` gives it, from the values of the key fields; KeyError names one that is missing."""
+        parts = [str(values[name]) for name in self.definition.key]
+        return parts[0] if len(parts) == 1 else "|".join(map(_escaped, parts))
 
 
 def _escaped(part: str) -> str:

@@ -224,6 +224,11 @@ class Hub:
             stream.snapshot = self._snapshot(stream.spec, keys, 0)
             stream.state = State.SNAPSHOT
 
+    def send_records(self, stream: Stream, keys: Container[tuple[str, str]], newer_than_ns: int = 0) -> None:
+        """Send the latest records of these keys before anything else; what changes meanwhile is conflated."""
+        stream.snapshot += self._snapshot(stream.spec, keys, newer_than_ns)
+        stream.state = State.SNAPSHOT
+
     def coverage(self, stream: Stream) -> list[Coverage]:
         """What the stream can be sure of: per feed, the number up to which all that matches was sent."""
         if stream.state is State.LIVE:
@@ -364,6 +369,8 @@ class Hub:
     def _write(self, stream: Stream, texts: list[str], before: list[str] | None = None) -> None:
         stream.count(len(texts))
         whole = [*before, *texts] if before else texts
+        if stream.rewrite is not None:
+            whole = stream.rewrite(whole)
         if whole and stream.covered is not None:
             whole = [*whole, stream.covered()]
         if whole:

@@ -79,6 +79,8 @@ class Stream:
         self.ahead: dict[str, Block] = {}
         # With this, every write of messages ends with the text it returns (a checkpoint).
         self.covered: Callable[[], str] | None = None
+        # Of a conflated stream: what becomes of its texts just before they are written.
+        self.rewrite: Callable[[list[str]], list[str]] | None = None
         # Ask the journal when behind, but never join the group: polled by the subscriber.
         self.polled = False
         # Of a conflated stream: the positions that all it was sent stands for.

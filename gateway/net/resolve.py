@@ -85,11 +85,7 @@ class Resolver:
             raise Refused(StreamResult.INVLD_MSG_TYPE, "msgName: expected a name, a list of names, or *")
         found: list[tuple[str, MessageCodec]] = []
         for name in names:
-            known = [
-                (feed, codec)
-                for feed, channel in self._channels.items()
-                for codec in self._named(channel, name)
-            ]
+            known = self.named(name)
             if not known:
                 there_are = sorted(
                     {name for channel in self._channels.values() for name in channel.codecs.names}
@@ -98,25 +94,43 @@ class Resolver:
                     StreamResult.UNKWN_MSG_TYPE,
                     f"msgName: no message {name!r}; there are {', '.join(there_are)}",
                 )
-            allowed = [
-                (feed, codec)
-                for feed, codec in known
-                if access.may_read_feed(feed) and access.may_read_message(codec.name)
-            ]
+            allowed = [(feed, codec) for feed, codec in known if self.may_read(access, feed, codec)]
             if not allowed:
                 raise Refused(StreamResult.UNAUTH_MSG_TYPE, f"msgName: this key may not see {name!r}")
             found += [pair for pair in allowed if pair not in found]
         return found
 
+    def named(self, name: str) -> list[tuple[str, MessageCodec]]:
+        """(feed, codec) of each message that a name stands for, in any case; `*` is all there are."""
+        found: list[tuple[str, MessageCodec]] = []
+        for feed, channel in self._channels.items():
+            if name == EVERYTHING:
+                found += [(feed, codec) for codec in channel.codecs.by_id if codec is not None]
+            elif (codec := channel.codecs.by_name.get(name.casefold())) is not None:
+                found.append((feed, codec))
+        return found
+
     @staticmethod
-    def _named(channel: Channel, name: str) -> Sequence[MessageCodec]:
-        if name == EVERYTHING:
-            return [codec for codec in channel.codecs.by_id if codec is not None]
-        codec = channel.codecs.by_name.get(name.casefold())
-        return [] if codec is None else [codec]
+    def may_read(access: Access, feed: str, codec: MessageCodec) -> bool:
+        """Whether the holder may see a message of a feed."""
+        return access.may_read_feed(feed) and access.may_read_message(codec.name)
+
+    def allowed_stripes(self, access: Access) -> frozenset[str] | None:
+        """The primary stripes the holder may see; None is all."""
+        return None if access.stripes is None else access.allowed_stripes(self._stripes)
+
+    def may_read_key(self, access: Access, codec: MessageCodec, key: str) -> bool:
+        """Whether the record of this key is in a stripe that the holder may see."""
+        allowed = self.allowed_stripes(access)
+        ticker = codec.definition.ticker_field
+        if allowed is None or ticker is None or ticker.name not in codec.definition.key:
+            return True
+        # Tickers hold no mark between parts, so a plain split finds theirs.
+        at = codec.definition.key.index(ticker.name)
+        return self._stripes.stripe_of(key.split("|")[at]) in allowed
 
     def _stripe_names(self, asked: Sequence[str], access: Access) -> frozenset[str] | None:
-        allowed = None if access.stripes is None else access.allowed_stripes(self._stripes)
+        allowed = self.allowed_stripes(access)
         if not asked:
             return allowed
         wanted = self._stripes.members(asked)

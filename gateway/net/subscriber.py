@@ -27,7 +27,7 @@ from gateway.mlink.actions import (
     StreamsCancelled,
     SubscribeRequested,
 )
-from gateway.mlink.choices import AdminEvent, StreamResult, StreamState
+from gateway.mlink.choices import AdminEvent, StreamResult, StreamState, SubscribeState
 from gateway.mlink.close_codes import CloseCode
 from gateway.mlink.control import StreamPosition
 from gateway.mlink.limits import SessionLimits
@@ -37,6 +37,7 @@ from gateway.net.access import Refused as AccessRefused
 from gateway.net.feed_values import FeedNotice
 from gateway.net.notices import TOLD
 from gateway.net.resolve import Refused, Resolver
+from gateway.net.subscriptions import Subscriptions, TooSlow
 from gateway.net.websocket import SubscriberConnection
 from gateway.settings import ServerSettings
 
@@ -88,6 +89,9 @@ class Subscriber:
             streams_max=(access and access.streams_max) or settings.streams_max,
             heartbeat_s=settings.heartbeat_s,
         )
+        self._subscriptions = Subscriptions(
+            self, framed, hub, resolver, self._subscribe_checkpoint, settings.keys_max
+        )
         self._session = SubscriberSession(
             framed=framed,
             now=self._loop.time(),
@@ -120,6 +124,7 @@ class Subscriber:
             for running in self._running.values():
                 self._hub.close(running.stream)
             self._running.clear()
+            self._subscriptions.close()
             for task in (reading, writing):
                 task.cancel()
             ended = await asyncio.gather(reading, writing, return_exceptions=True)
@@ -238,8 +243,26 @@ class Subscriber:
         self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends))
 
     def _subscribe(self, action: SubscribeRequested) -> None:
-        error = "records by key are not served here; ask for an MLinkStream with a where on the key"
-        self._perform(self._session.ack_subscribe(action, error=error))
+        assert self.access is not None, "the session asks for subscriptions only once logged on"
+        applied = self._subscriptions.apply(action.request, self.access)
+        self._perform(
+            self._session.ack_subscribe(
+                action,
+                view=applied.view,
+                subscribe=applied.subscribe,
+                unsubscribe=applied.unsubscribe,
+                active=applied.active,
+            )
+        )
+        self._subscriptions.begin(action.request.sessionID)
+        self._work.set()
+
+    def _subscribe_checkpoint(
+        self, session_id: int, subscribe_id: int, state: SubscribeState, signal_id: int
+    ) -> None:
+        self._perform(
+            self._session.subscribe_checkpoint(session_id, subscribe_id, state, signal_id=signal_id)
+        )
 
     def _signal(self, action: SignalReady) -> None:
         for each in action.streams:
@@ -247,6 +270,7 @@ class Subscriber:
             if running is not None:
                 running.signals = [*(running.signals or []), action.signal_id]
                 self._hub.ready(running.stream, again=action.full_scan)
+        self._subscriptions.signal(action)
         self._work.set()
 
     # What is written that is not live.
@@ -278,6 +302,13 @@ class Subscriber:
                 return False, now
             except JournalError as exc:
                 self._close(CloseCode.INTERNAL, str(exc))
+                return False, now
+            busy, until = busy or more, min(until, due)
+        if self._connection.writable:
+            try:
+                more, due = self._subscriptions.advance(now)
+            except TooSlow as exc:
+                self._close(CloseCode.TOO_SLOW, str(exc))
                 return False, now
             busy, until = busy or more, min(until, due)
         return busy, until
