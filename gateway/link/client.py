@@ -57,8 +57,6 @@ class SoupClient:
         self._on_debug = on_debug
         self._buffer_bytes_max = buffer_bytes_max
         self._link: ClientLink | None = None
-        self._closed: Closed | None = None
-        self._failure: Exception | None = None
         self._queue: deque[Block | Message] = deque()
         self._queued_bytes = 0
         self._messages: Iterator[Message] = iter(())
@@ -66,12 +64,12 @@ class SoupClient:
         self._next_seq = self._granted.next_seq
         self._changed = asyncio.Event()
         self._discarding = False
-        self._watcher: asyncio.Task[None] | None = None
+        self._gone = False
 
     @property
     def closed(self) -> Closed | None:
         """Why the connection ended; None while it stands."""
-        return self._closed
+        return self._link.end if self._link is not None and self._gone else None
 
     @property
     def granted(self) -> Position:
@@ -113,14 +111,18 @@ class SoupClient:
                 link.logout()
             elif self._session.state is not ClientState.LOGGING_OUT:
                 link.abort()
-        return await self.wait_closed()
+        try:
+            return await self.wait_closed()
+        except asyncio.CancelledError:
+            link.abort()
+            raise
 
     async def wait_closed(self) -> Closed:
         """Wait for the end and say why it came."""
-        assert self._watcher is not None
-        await asyncio.shield(self._watcher)
-        assert self._closed is not None
-        return self._closed
+        assert self._link is not None
+        await self._link.gone()
+        assert self._link.end is not None
+        return self._link.end
 
     async def receive(self) -> Message:
         """The next message; LinkClosed when there is none and never will be."""
@@ -157,10 +159,11 @@ class SoupClient:
 
     async def _take(self) -> Block | Message:
         while not self._queue:
-            if self._failure is not None:
-                raise self._failure
-            if self._closed is not None:
-                raise LinkClosed(self._closed)
+            assert self._link is not None
+            if self._gone and self._link.failure is not None:
+                raise self._link.failure
+            if self.closed is not None:
+                raise LinkClosed(self.closed)
             self._changed.clear()
             await self._changed.wait()
         item = self._queue.popleft()
@@ -172,33 +175,23 @@ class SoupClient:
     async def _open(self, dialled: ClientLink) -> None:
         """Take the link over and wait for the login's answer."""
         self._link = dialled
-        self._watcher = asyncio.get_running_loop().create_task(self._watch(dialled))
+        dialled.when_gone(self._on_gone)
+        self._stop_if_full()
         try:
-            self._stop_if_full()
-            while self._session.state is ClientState.LOGGING_IN and self._closed is None:
+            while self._session.state is ClientState.LOGGING_IN and not self._gone:
                 self._changed.clear()
                 await self._changed.wait()
         except asyncio.CancelledError:
             dialled.abort()
-            await self._watcher
             raise
-        if self._session.state is ClientState.LOGGING_IN or self._rejected():
+        if not self._session.logged_in:
             closed = await self.wait_closed()
             if closed.reason in _REASON_LETTERS:
                 raise LoginRejected(_REASON_LETTERS[closed.reason], str(closed))
             raise LinkClosed(closed)
 
-    def _rejected(self) -> bool:
-        return (
-            self._link is not None and self._link.end is not None and self._link.end.reason in _REASON_LETTERS
-        )
-
-    async def _watch(self, link: ClientLink) -> None:
-        try:
-            self._closed = await link.closed()
-        except Exception as exc:  # noqa: BLE001 (it is raised to whoever reads)
-            self._failure = exc
-            self._closed = link.end
+    def _on_gone(self) -> None:
+        self._gone = True
         self._changed.set()
 
     def on_events(self, events: Iterator[ClientEvent], received_ns: int) -> None:

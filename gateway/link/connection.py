@@ -101,8 +101,7 @@ class Connection(Wire):
         self.stop_following()
         self.session.end_session(self._loop.time())
         self._flush()
-        if self._end is None:
-            self._finish_later(CloseReason.END_OF_SESSION)
+        self._finish_later(CloseReason.END_OF_SESSION)
 
     def write_raw(self, data: bytes) -> None:
         """Put any bytes on the wire, whatever they mean. Nothing is counted."""
@@ -118,6 +117,12 @@ class Connection(Wire):
         self._served, self._cursor = served, served.cursor(from_seq)
         served.follow(self._cursor, self._pump)
         self._pump()
+
+    async def settled(self) -> None:
+        """Wait until the connection has ended and nothing is at work for it any more."""
+        await self.gone()
+        if self._deciding is not None:
+            await asyncio.wait([self._deciding])
 
     def stop_following(self) -> None:
         """Send no more messages of the session. The connection stays, with its heartbeats."""

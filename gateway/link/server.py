@@ -100,7 +100,7 @@ class SoupServer:
         for connection in list(self.connections):
             connection.abort("the server closed")
         for connection in list(self.connections):
-            await connection.gone()
+            await connection.settled()
         for listener in self._listeners:
             await listener.wait_closed()
         self._listeners.clear()

@@ -4,7 +4,7 @@ Knows asyncio and that a session has a deadline; knows nothing of logins or mess
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, cast
 
@@ -67,7 +67,9 @@ class Wire(asyncio.Protocol):
     def peer(self) -> str:
         """The other side's address, for people."""
         name = self._transport.get_extra_info("peername") if self._transport else None
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "nobody")
+        if not isinstance(name, tuple):
+            return str(name or "nobody")
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
     @property
     def waiting_bytes(self) -> int:
@@ -77,6 +79,15 @@ class Wire(asyncio.Protocol):
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows: `socket`, `sockname`, `peercert`, … as asyncio names them."""
         return self._transport.get_extra_info(name) if self._transport else None
+
+    @property
+    def failure(self) -> Exception | None:
+        """What a callback of ours raised, if that is why it ended."""
+        return self._failure
+
+    def when_gone(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once the connection has ended."""
+        self._gone.add_done_callback(lambda _: callback())
 
     async def closed(self) -> Closed:
         """Wait for the end and say why it came. Raises what a callback raised, if that was the reason."""
@@ -139,6 +150,12 @@ class Wire(asyncio.Protocol):
         if not self._gone.done():
             self._gone.set_result(None)
 
+    def eof_received(self) -> None:
+        # Not left to the transport: it would wait without a limit for what the other side may never read.
+        if self._end is None:
+            self._end = self._lost(None)
+        self._close_softly()
+
     def _lost(self, exc: Exception | None) -> Closed:
         """What it means that TCP ended before either side gave a reason."""
         detail = str(exc) or type(exc).__name__ if exc else "closed by the other side"
@@ -186,18 +203,24 @@ class Wire(asyncio.Protocol):
         """Give the reason, unless there is one, and close: softly sends what is waiting first."""
         if self._end is None:
             self._end = Closed(reason, detail)
-        if self._transport is None:
-            return
-        if not softly:
+        if softly:
+            self._close_softly()
+        elif self._transport is not None:
             self._transport.abort()
-        elif not self._transport.is_closing():
-            self._transport.close()
-            self._closing_timer = self._loop.call_later(self._close_timeout_s, self._transport.abort)
 
     def _finish_later(self, reason: CloseReason) -> None:
-        """Give the reason and leave it to the other side to close, within the limit."""
-        self._end = self._end or Closed(reason)
+        """Give the reason, unless there is one, and leave it to the other side to close, within the limit."""
+        if self._end is None:
+            self._end = Closed(reason)
+        self._limit_closing()
+
+    def _close_softly(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+            self._limit_closing()
+
+    def _limit_closing(self) -> None:
+        if self._closing_timer is None and self._transport is not None:
             self._closing_timer = self._loop.call_later(self._close_timeout_s, self._transport.abort)
 
     def _fail(self, error: Exception) -> None:

@@ -62,7 +62,8 @@ class ClientSession(Endpoint):
     """Bytes and times in, events and bytes out. The caller owns the socket and the clock.
 
     The login is queued at once. `wanted` is what we ask for; what the server grants is in `Accepted`,
-    and it is the caller who compares them. `farewell` is the server's last word, once it was said.
+    and it is the caller who compares them. `logged_in` stays true once it was; `farewell` is
+    the server's last word, once it was said.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class ClientSession(Endpoint):
         self.login = login
         self.wanted = wanted
         self.farewell: Rejected | EndOfSession | None = None
+        self.logged_in = False
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
         self._login_timeout_s = login_timeout_s
@@ -142,6 +144,7 @@ class ClientSession(Endpoint):
             position = packets.parse_login_accepted(payload)
             self._session, self._next_seq = position.session, position.next_seq
             event = Accepted(position)
+            self.logged_in = True
         elif kind == _REJECTED:
             event = self.farewell = Rejected(packets.parse_login_rejected(payload))
         elif kind == _END_OF_SESSION:

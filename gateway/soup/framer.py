@@ -77,8 +77,12 @@ class Framer:
         if self._missing > 0:
             return None
         have = len(self._buffer) - self._start
+        if have == 0:
+            # An idle connection does not hold on to its last read.
+            self._buffer, self._start = b"", 0
+            return None
         if have < LENGTH_SIZE:
-            self._missing = LENGTH_SIZE - have if have else 0
+            self._missing = LENGTH_SIZE - have
             return None
         kind_at = self._start + LENGTH_SIZE
         size = int.from_bytes(self._buffer[self._start : kind_at], "big")
