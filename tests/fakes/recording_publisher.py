@@ -25,6 +25,10 @@ class RecordingPublisher:
         self.notices: list[FeedNotice] = []
         self.unsequenced: list[bytes] = []
 
+    def follow(self, journal: Journal) -> None:
+        """Go on with the same journal, opened anew."""
+        self._journal = journal
+
     def start_session(self, session: str) -> None:
         assert session != self.session
         self.session, self.next_seq = session, None

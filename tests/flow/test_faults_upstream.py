@@ -398,7 +398,7 @@ def parts_of(faults: list[Faults]) -> list[list[bytes]]:
 @pytest.mark.one_loop
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 async def test_random_faults_lose_double_and_disorder_nothing(tmp_path: Path, seed: int) -> None:
-    """The seed is the test's name. That a block follows the one before and is journaled, the publisher asserts."""
+    """The seed is the test's name. The publisher itself asserts order, and the journal before it."""
     faults = random_faults(random.Random(seed))
     parts = [part for part in parts_of(faults) if part]
     settings = ExchangeSettings(faults=faults, heartbeat_s=0.1, close_timeout_s=0.2)
