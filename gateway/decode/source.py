@@ -9,6 +9,9 @@ of fixed size are read by one precompiled Struct, and a message of fixed length 
             raise wrong_length(end - start)
         v1, v2, v3, v4, v5 = unpack_1(buffer, start)
         return f'"stockLocate":{shorts[v1]},…,"timestamp":{v3 << 32 | v4},"orderReferenceNumber":{v5}'
+
+Measured on the 4,759 real AddOrders of a file, µs each, best of 40: this 0.64; without the table of short
+numbers 0.70; joining pieces 0.73; the % operator 0.74; dividing the price instead of remembering it 0.92.
 """
 
 import struct

@@ -191,6 +191,28 @@ def test_a_message_with_only_a_locate_code_takes_its_ticker_from_outside() -> No
     )
 
 
+def test_a_message_that_has_the_tickers_name_for_something_else_gets_no_second_one() -> None:
+    code = '<field name="code" type="uint_2_be" locate="true"/>'
+    listing = f'{code}<field name="stock" type="str_ascii_n" length="8" ticker="true"/>'
+    text = f"""<root><messages-root>
+      <message id="R" message-id="R" direction="outgoing" directory="true"><fields>{listing}</fields>
+      </message>
+      <message id="M" message-id="M" direction="outgoing"><fields>{code}<field name="stock" type="byte"/>
+      </fields></message></messages-root></root>"""
+    codec = Codecs(read_definitions(text.encode(), "mine.xml")).by_name["m"]
+
+    assert codec.added_ticker is None
+    assert codec.write_with_ticker(b"M\0\x0d\x05", 0, 4, '"AAPL"') == '"code":13,"stock":5'
+
+
+def test_a_fixed_layout_costs_one_comparison_and_one_unpacking() -> None:
+    for codec in ITCH.by_name.values():
+        source = codec.write.__doc__ or ""
+
+        assert source.count("if ") == 1
+        assert source.count("unpack_") == 1
+
+
 def test_a_message_with_its_own_ticker_needs_none() -> None:
     added = ITCH.by_name["addorder"]
 

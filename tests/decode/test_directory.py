@@ -46,6 +46,15 @@ def test_the_same_again_and_what_was_learned_before_is_no_news() -> None:
     assert (directory.tickers[13], directory.last_change_seq) == ("MSFT", 50)
 
 
+def test_the_last_change_is_the_greatest_number_in_whatever_order_it_was_learned() -> None:
+    directory = Directory(ITCH)
+    directory.learn(listing(13, "AAPL"), 50)
+
+    directory.learn(listing(14, "MSFT"), 5)
+
+    assert directory.last_change_seq == 50
+
+
 def test_other_messages_teach_nothing() -> None:
     directory = Directory(ITCH)
 
