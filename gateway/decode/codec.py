@@ -128,7 +128,7 @@ class MessageCodec:
         return lambda buffer, start, end: self.key_text(decode(buffer, start, end))
 
     def key_text(self, values: Mapping[str, Any]) -> str:
-        """The key as `key` gives it, from the values of the key fields; KeyError names one that is missing."""
+        """The key as `key` gives it, from values of the key fields; KeyError names one that is missing."""
         parts = [str(values[name]) for name in self.definition.key]
         return parts[0] if len(parts) == 1 else "|".join(map(_escaped, parts))
 
