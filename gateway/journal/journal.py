@@ -146,6 +146,9 @@ class Journal(JournalReader):
         """Append and commit: all or nothing. Returns what was new, to be published."""
         if self._pending:
             self.commit()
+        if self._syncer is not None:
+            # Also without blocks: whoever tries again after trouble asks so whether it is over.
+            self._syncer.admit()
         new: list[Block] = []
         try:
             for block in blocks:

@@ -13,7 +13,7 @@ from typing import Self
 
 from gateway.errors import BadRequest, JournalError
 from gateway.journal import checkpoint, names
-from gateway.journal.errors import DamagedBlock, PositionInFuture, PositionTooOld, PositionUnknown
+from gateway.journal.errors import PositionInFuture, PositionTooOld, PositionUnknown
 from gateway.journal.names import FileName
 from gateway.journal.session_file import SessionFile
 from gateway.journal.values import SessionInfo, Verified
@@ -185,9 +185,22 @@ class JournalReader:
     def _info(self, name: FileName) -> SessionInfo:
         try:
             return self._file(name).info()
-        except (DamagedBlock, JournalError) as exc:
+        except JournalError as exc:
             path = name.in_folder(self.folder)
-            size = names.size_of(path)
             return SessionInfo(
-                self.feed, name.session, name.order, path, 0, 0, 0, 0, None, None, None, size, (), str(exc)
+                feed=self.feed,
+                session=name.session,
+                order=name.order,
+                path=path,
+                first_seq=0,
+                next_seq=0,
+                messages=0,
+                # Retention must not take it for age-old.
+                started_ns=path.stat().st_mtime_ns,
+                ended_ns=None,
+                first_received_ns=None,
+                last_received_ns=None,
+                bytes=names.size_of(path),
+                gaps=(),
+                damage=str(exc),
             )

@@ -134,6 +134,17 @@ def test_retention_by_age_never_takes_the_newest_session(tmp_path: Path) -> None
         assert [info.session for info in journal.sessions()] == ["DAY3"]
 
 
+def test_a_damaged_session_is_not_taken_for_an_old_one(tmp_path: Path) -> None:
+    with days(tmp_path, "DAY1", "DAY2", limits=JournalLimits(keep_age_s=86_400)) as journal:
+        path = journal.sessions()[0].path
+        path.write_bytes(b"")
+        journal.close()
+    with Journal(tmp_path, "itch", JournalLimits(keep_age_s=86_400)) as journal:
+        assert journal.sessions()[0].damage
+        assert journal.retain(path.stat().st_mtime_ns + 1) == []
+        assert len(journal.retain(path.stat().st_mtime_ns + DAY_NS + 1)) == 1
+
+
 def test_retention_by_size_takes_the_oldest_first_and_all_of_its_files(tmp_path: Path) -> None:
     with days(tmp_path, "DAY1", "DAY2", "DAY3") as journal:
         journal.save_checkpoint(Position("DAY1", 101), b"state")
