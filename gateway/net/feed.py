@@ -244,9 +244,7 @@ class Feed:
             merge.left(lane)
             raise
         try:
-            lane.connected(link)
-            if self._intake.trouble is not None:
-                link.pause_reading()
+            merge.connected(lane, link)
             return merge.lost(lane, await link.closed())
         except asyncio.CancelledError:
             await self._log_out(link)

@@ -12,7 +12,7 @@ from gateway.errors import JournalError
 from gateway.link import Closed, CloseReason
 from gateway.net.feed_endings import Ending, ending_of
 from gateway.net.feed_intake import Intake, IntakeHole, Overlap
-from gateway.net.feed_lane import Drop, Lane
+from gateway.net.feed_lane import Drop, Lane, Line
 from gateway.net.feed_rules import Answer, Asking, Meaning, judge, wanted
 from gateway.net.feed_telling import Stale, Telling
 from gateway.net.feed_values import FeedPublisher, FeedState, NoticeKind
@@ -75,6 +75,12 @@ class Merge:
             asked.next_seq,
         )
         return asked
+
+    def connected(self, lane: Lane, line: Line) -> None:
+        """TCP stands; the login may have been answered already."""
+        lane.connected(line)
+        if self.intake.trouble is not None:
+            line.pause_reading()
 
     # What comes in.
 

@@ -66,6 +66,7 @@ async def test_row_2_silence(tmp_path: Path) -> None:
 
     assert held.publisher.has_all("S1", COUNT)
     assert held.feed.health.reconnects == {"heartbeat lost": 1}
+    assert held.publisher.notices[1].detail == "primary: heartbeat lost: nothing received for 0.5 s"
 
 
 async def test_row_3_login_rejected_a_stops_and_says_so(tmp_path: Path) -> None:
@@ -355,6 +356,7 @@ async def test_row_13_login_never_answered_goes_to_the_next_endpoint(tmp_path: P
     assert held.publisher.has_all("S1", COUNT)
     assert health.endpoint == "secondary"
     assert health.reconnects == {"login timeout": 1}
+    assert held.publisher.notices[0].detail == "primary: login timeout: login not answered within 0.3 s"
 
 
 MESSAGES = [f"message {number}".encode() for number in range(1, 2001)]

@@ -441,3 +441,17 @@ def test_a_certificate_that_is_none_stops_the_start(tmp_path: Path, certificates
     with pytest.raises(ConfigError, match="primary: tls_certificate_file"):
         Feed(feed_settings(endpoints=(endpoint,)), journal, RecordingPublisher(journal))
     journal.close()
+
+
+async def test_the_wait_before_a_dial_starts_again_when_messages_have_flowed(tmp_path: Path) -> None:
+    """Twelve losses in a row, each behind new messages: doubling all the time would take most of a minute."""
+    venue = Venue(count=120)
+    drops = [spoilt(venue, last_seq) for last_seq in range(10, 120, 10)]
+    async with (
+        ScriptedUpstream(*drops, honest(venue)) as upstream,
+        holding(tmp_path, feed_settings(upstream.port, backoff_max_s=60.0)) as held,
+    ):
+        await held.until_has("S1", 120)
+
+    assert held.publisher.has_all("S1", 120)
+    assert upstream.connections == len(drops) + 1

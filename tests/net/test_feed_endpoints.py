@@ -111,6 +111,7 @@ def test_an_address_refused_beside_another_is_dialled_once_that_one_is_lost() ->
     these.failed(1, 10.0)
     these.alone()
     assert these.choose(10.0) == 0
+    assert these.preferred_to(1, 1e9) == 0
 
 
 def test_delays_grow_to_the_limit_and_start_again_after_a_reset() -> None:
@@ -128,3 +129,14 @@ def test_jitter_moves_a_delay_by_its_share_but_never_above_the_limit(
     backoff = Backoff(1.0, 3.0, 0.3, lambda low, high: low if dice < 0 else high)
 
     assert [backoff.next_delay() for _ in range(3)] == pytest.approx(expected)
+
+
+def test_an_address_that_has_just_failed_is_not_dialled_twice_in_a_row_when_there_is_another() -> None:
+    these = endpoints(2)
+    these.failed(0, now=0.0)
+    these.worked()
+    these.failed(1, now=5.0)
+    assert these.choose(5.0) == 0
+    these.failed(0, now=6.0)
+
+    assert these.choose(6.0) == 1

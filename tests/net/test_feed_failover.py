@@ -82,7 +82,6 @@ async def test_an_account_with_room_for_one_connection_does_not_stop_the_feed(tm
         await client.login()
         client.write(packets.login_rejected("A"))
         await client.flushed()
-        go.set()
 
     async def until_go(client: Conversation) -> None:
         await serve(client, venue, 80)
@@ -92,12 +91,20 @@ async def test_an_account_with_room_for_one_connection_does_not_stop_the_feed(tm
     async with (
         ScriptedUpstream(spoilt(venue, 50), rejects, honest(venue)) as primary,
         ScriptedUpstream(until_go) as secondary,
-        holding(tmp_path, feed_settings(primary.port, secondary.port, hold_down_s=0.1)) as held,
+        holding(
+            tmp_path, feed_settings(primary.port, secondary.port, hold_down_s=0.1, silence_s=15.0)
+        ) as held,
     ):
+        await held.until_told(NoticeKind.REJECTED)
+        # Many hold-downs long, nobody knocks there again.
+        await asyncio.sleep(0.5)
+        knocks = primary.connections
+        go.set()
         await held.until_has("S1", 100)
         health = held.feed.health
 
     assert held.publisher.has_all("S1", 100)
+    assert knocks == 2
     assert health.endpoint == "primary"
     assert health.not_authorized == ()
 

@@ -79,7 +79,7 @@ class Bench:
     def dial(self, lane: Lane) -> Position:
         asked = self.merge.dial(lane, lane.rank, lane.endpoint)
         self.lines[lane] = FakeLine()
-        lane.connected(self.lines[lane])
+        self.merge.connected(lane, self.lines[lane])
         return asked
 
     def take(self, lane: Lane, *events: ClientEvent) -> None:
@@ -349,3 +349,18 @@ def test_a_lane_that_is_dropped_delivers_nothing_more(bench: Bench) -> None:
 
     assert bench.publisher.count("S1") == 0
     assert bench.first.asking is Asking.RESUME
+
+
+def test_a_lane_that_is_dropped_before_its_dial_returns_is_aborted_as_soon_as_it_does(bench: Bench) -> None:
+    """The login's answer may be read before the dial returns."""
+    bench.merge.dial(bench.first, 0, "site-0")
+    bench.journal.full = True
+    bench.take(bench.first, Accepted(Position("S1", 1)))
+    bench.take(bench.first, run(1, 10))
+    bench.merge.dial(bench.second, 1, "site-1")
+    bench.take(bench.second, Accepted(Position("S1", 1)))
+    line = FakeLine()
+    bench.merge.connected(bench.second, line)
+
+    assert line.aborted == ["no room"]
+    assert not line.reading
