@@ -44,6 +44,7 @@ class Hub:
         self._groups: dict[StreamSpec, Group] = {}
         self._latest: set[Stream] = set()
         self._flush_is_due = False
+        self._unflushed = 0
 
     @property
     def channels(self) -> Mapping[str, Channel]:
@@ -78,7 +79,11 @@ class Hub:
         channel.received_ns = block.received_ns
         channel.router.route(block, channel.context, self._clock_ns())
         channel.position = Position(block.session, block.next_seq)
-        self._flush_soon()
+        self._unflushed += block.count
+        if self._unflushed >= self._limits.flush_messages:
+            self.flush()
+        else:
+            self._flush_soon()
 
     def publish_gap(self, feed: str, gap: Gap) -> None:
         """Tell every stream of the feed, at its place, that numbers are missing for good."""
@@ -110,6 +115,7 @@ class Hub:
     def flush(self) -> None:
         """Write what this turn of the loop brought: one write per live stream."""
         self._flush_is_due = False
+        self._unflushed = 0
         overloaded: set[Sink] = set()
         for group in self._groups.values():
             if not group.waiting:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 class HubLimits:
     """Bounds of what the hub holds per subscriber and does per step."""
 
+    # A turn of the loop that brings more is written in several pieces: small ones stay in the cache.
+    flush_messages: int = 500
     # Above this many bytes not taken by the kernel, a subscriber reads on from the journal.
     backlog_bytes_max: int = 1 << 20
     # Raw bytes of journal that one catch-up step encodes: small, so that live subscribers do not wait.

@@ -13,28 +13,31 @@ _FIN_BINARY = 0x82
 
 def binary_message(payload: bytes) -> bytes:
     """One whole binary WebSocket message, as a server sends it."""
-    size = len(payload)
+    return _header(len(payload)) + payload
+
+
+def _header(size: int) -> bytes:
     if size < 126:
-        return bytes((_FIN_BINARY, size)) + payload
+        return bytes((_FIN_BINARY, size))
     if size <= 0xFFFF:
-        return b"\x82\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x82\x7f" + size.to_bytes(8, "big") + payload
+        return b"\x82\x7e" + size.to_bytes(2, "big")
+    return b"\x82\x7f" + size.to_bytes(8, "big")
 
 
 def joined_messages(frames: Sequence[str]) -> bytes:
     """`J` frames (ASCII) in as few WebSocket messages as fit MESSAGE_BYTES_MAX; none straddles two."""
-    whole = "".join(frames)
-    if len(whole) <= MESSAGE_BYTES_MAX:
-        return binary_message(whole.encode("ascii"))
-    messages: list[bytes] = []
+    parts: list[bytes] = []
     first = size = 0
     for at, frame in enumerate(frames):
         size += len(frame)
         if size > MESSAGE_BYTES_MAX and at > first:
-            messages.append(binary_message("".join(frames[first:at]).encode("ascii")))
+            # Joined piece by piece: what fits the processor's cache is copied several times faster.
+            payload = "".join(frames[first:at]).encode("ascii")
+            parts += (_header(len(payload)), payload)
             first, size = at, len(frame)
-    messages.append(binary_message("".join(frames[first:]).encode("ascii")))
-    return b"".join(messages)
+    payload = "".join(frames[first:]).encode("ascii")
+    parts += (_header(len(payload)), payload)
+    return b"".join(parts)
 
 
 def single_messages(objects: Sequence[str]) -> bytes:
