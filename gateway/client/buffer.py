@@ -6,11 +6,16 @@ Knows asyncio's events; knows nothing of sockets. One consumer at a time.
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
-from gateway.client.message import Message
+from gateway.client.message import Batch
 from gateway.client.notices import Notice, Reconnecting
 
-Item = list[Message] | Notice
+Item = Batch | Notice
+
+# Handed over before more is parsed: objects that are read at once cost half of what those cost that have
+# to outlive a pass of the garbage collector.
+TURN_MESSAGES = 128
 
 
 class Buffer:
@@ -35,6 +40,11 @@ class Buffer:
         return self._size >= self._max
 
     @property
+    def busy(self) -> bool:
+        """Whether who fills it should let its reader run before more is parsed."""
+        return self._size >= TURN_MESSAGES
+
+    @property
     def ended(self) -> bool:
         """Whether nothing can be put any more."""
         return self._ended
@@ -48,7 +58,7 @@ class Buffer:
             self._items.pop()
             self._size -= 1
         self._items.append(item)
-        self._size += len(item) if isinstance(item, list) else 1
+        self._size += len(item) if isinstance(item, Batch) else 1
         self._filled.set()
         if self.full:
             self._room.clear()
@@ -71,7 +81,7 @@ class Buffer:
             self._filled.clear()
             await self._filled.wait()
         item = self._items.popleft()
-        self._size -= len(item) if isinstance(item, list) else 1
+        self._size -= len(item) if isinstance(item, Batch) else 1
         # Not as soon as one fits: to pause and resume a socket per message costs more than the message.
         if self._size <= self._max // 2:
             self._room.set()
@@ -81,8 +91,9 @@ class Buffer:
         """Wait until at most half of it is in use."""
         await self._room.wait()
 
-    def messages(self) -> Iterator[Message]:
-        """What waits, oldest first."""
+    def headers(self) -> Iterator[dict[str, Any]]:
+        """Those of the messages that wait, oldest first."""
         for item in self._items:
-            if isinstance(item, list):
-                yield from item
+            if isinstance(item, Batch):
+                for value in item.values:
+                    yield value["header"]

@@ -193,6 +193,8 @@ class Line:
                     logged_on, receiver.wants_logon = True, False
                     await self._send(socket, logon(self._options.key))
                 await self._make_room()
+                if any(subscription.buffer.busy for subscription in receiver.subscriptions):
+                    await asyncio.sleep(0)
         finally:
             watch.cancel()
             await asyncio.wait([watch])

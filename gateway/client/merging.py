@@ -7,7 +7,7 @@ one of no ticker arrives in every stripe, and its number is remembered until all
 from collections.abc import Sequence
 
 from gateway.client.errors import Incomplete
-from gateway.client.message import Message
+from gateway.client.message import Batch
 from gateway.client.tracker import Tracker
 
 # Where a message says whose it is. One that has none of these is remembered: more memory, same result.
@@ -30,20 +30,21 @@ class StripeMerge:
         #: Messages that another stripe had brought already.
         self.doubles = 0
 
-    def keep(self, messages: list[Message]) -> list[Message]:
-        """Those of `messages` that no other stripe brought."""
-        kept: list[Message] = []
-        for message in messages:
-            seq = message.sequence_number
-            fields = message.fields
+    def keep(self, batch: Batch) -> Batch:
+        """Those messages of `batch` that no other stripe brought."""
+        kept = Batch([], [])
+        for value, text in batch.pairs():
+            header, fields = value["header"], value["message"]
+            seq = header.get("seqN")
             if seq is not None and not any(fields.get(name) for name in TICKER_FIELDS):
-                seen = self._seen.setdefault(message.src, {}).setdefault(message.session, set())
+                seen = self._seen.setdefault(header["src"], {}).setdefault(header["ses"], set())
                 if seq in seen:
                     self.doubles += 1
                     continue
                 seen.add(seq)
                 self._size += 1
-            kept.append(message)
+            kept.values.append(value)
+            kept.texts.append(text)
         if self._size >= self._prune_at:
             self._prune()
             if self._size > self._max:

@@ -5,6 +5,7 @@ one light object; everything else is worked out when it is asked for.
 """
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import orjson
 
 from gateway.errors import RemoteProtocolError
-from gateway.mlink.frames import HEADER
+from gateway.mlink.frames import HEADER, HEADER_SIZE
 
-_DIGITS = 11
+_AFTER_CR = HEADER_SIZE - 1
 _SHOWN_BYTES = 60
+
+
+_new = object.__new__
 
 
 class Message:
@@ -107,13 +111,43 @@ class Message:
         return f"<{self.type} {self.src}/{self.session}/{self.sequence_number} {self.fields}>"
 
 
+class Batch:
+    """Messages that arrived together. Each is made when it is taken: what nobody reads is no object."""
+
+    __slots__ = ("texts", "values")
+
+    def __init__(self, values: list[dict[str, Any]], texts: list[bytes]) -> None:
+        self.values = values
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def pairs(self) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """Envelope and text of each message."""
+        return zip(self.values, self.texts, strict=True)
+
+    def messages(self) -> list[Message]:
+        """All of them."""
+        made = []
+        for value, text in zip(self.values, self.texts, strict=True):
+            # Not by __init__: a call costs as much as all the rest.
+            message = _new(Message)
+            message.header = value["header"]
+            message.fields = value["message"]
+            message.raw = text
+            made.append(message)
+        return made
+
+
 def split(data: bytes) -> list[bytes]:
     """The JSON texts in one WebSocket message, framed or not.
 
-    JSON here has no raw line break in it, so the frames' own headers are where it is cut: one pass in C.
+    JSON here has no raw line break in it, so it is cut at those of the frames' headers: one pass in C, by
+    one byte, which is twice as fast as by three.
     """
     if data.startswith(HEADER):
-        return [piece[_DIGITS:] for piece in data.split(HEADER)[1:]]
+        return [piece[_AFTER_CR:] for piece in data.split(b"\r")[1:]]
     return [data]
 
 

@@ -7,7 +7,7 @@ of its request, so streams share a connection only when their message names are 
 from typing import Any
 
 from gateway.client.errors import Incomplete, KeyRefused, RequestRefused
-from gateway.client.message import Message, not_an_envelope, parse, split
+from gateway.client.message import Batch, not_an_envelope, parse, split
 from gateway.client.notices import Reconnected, SnapshotComplete, Warned, of_admin
 from gateway.client.subscription import LOG, Subscription
 from gateway.errors import GatewayError, RemoteProtocolError
@@ -114,16 +114,17 @@ class Receiver:
             raise error
 
     def _hand_on(self, subscription: Subscription, texts: list[bytes], values: list[Any], at: int) -> int:
-        out: list[Message] = []
+        runs: list[tuple[int, int]] = []
         try:
-            return subscription.tracker.take(texts, values, at, out)
+            return subscription.tracker.take(values, at, runs)
         finally:
-            if out:
+            for start, end in runs:
                 self.progress = True
                 try:
-                    subscription.give(out)
+                    subscription.give(Batch(values[start:end], texts[start:end]))
                 except Incomplete as error:
                     self._finish(subscription, error)
+                    break
 
     def _owner(self, m_typ: str) -> Subscription | None:
         if m_typ in self._by_type:

@@ -4,20 +4,22 @@ Knows buffers and trackers; the sockets are the feed's.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from itertools import islice
 from operator import length_hint
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.client.buffer import Buffer
 from gateway.client.merging import StripeMerge
-from gateway.client.message import Message
+from gateway.client.message import Batch, Message
 from gateway.client.notices import Notice, OnNotice
 from gateway.client.positions import FeedPosition
 from gateway.client.subscription import Subscription
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+_new = object.__new__
 
 
 class Stream:
@@ -44,8 +46,7 @@ class Stream:
         self._opens = opens
         self._closes = closes
         self._is_open = False
-        self._batch: list[Message] = []
-        self._next: Iterator[Message] = iter(())
+        self._set(Batch([], []))
 
     # Reading.
 
@@ -53,20 +54,27 @@ class Stream:
         return self
 
     async def __anext__(self) -> Message:
-        # The cheapest "take one if there is one" there is; nearly every message goes this way.
-        for message in self._next:
-            return message
-        batch = await self._fill()
-        if not batch:
-            raise StopAsyncIteration
-        self._batch = batch
-        self._next = iter(batch)
-        return next(self._next)
+        while True:
+            # The cheapest "take one if there is one" there is; nearly every message goes this way.
+            for value, text in self._next:
+                message = _new(Message)
+                message.header = value["header"]
+                message.fields = value["message"]
+                message.raw = text
+                return message
+            batch = await self._fill()
+            if batch is None:
+                raise StopAsyncIteration
+            self._set(batch)
 
     async def next_batch(self) -> list[Message]:
         """What has arrived together and not been read yet, at least one; empty when the stream has ended."""
-        rest = list(self._next)
-        return rest or await self._fill()
+        batch: Batch | None = self._rest()
+        if batch:
+            self._set(Batch([], []))
+        else:
+            batch = await self._fill()
+        return batch.messages() if batch else []
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """The same messages in the runs they arrived in: the fastest way, for tables and files."""
@@ -75,14 +83,15 @@ class Stream:
 
     async def with_notices(self) -> AsyncIterator[Message | Notice]:
         """Messages, and between them, at their place, what the stream tells."""
-        for message in self._next:
-            yield message
         await self._open()
-        while (item := await self._buffer.take()) is not None:
-            if isinstance(item, list):
-                self._batch, self._next = item, iter(item)
-                for message in self._next:
-                    yield message
+        while True:
+            for value, text in self._next:
+                yield Message(value["header"], value["message"], text)
+            item = await self._buffer.take()
+            if item is None:
+                return
+            if isinstance(item, Batch):
+                self._set(item)
             else:
                 self._tell(item)
                 yield item
@@ -117,10 +126,10 @@ class Stream:
                 return ()
             for position in of_one:
                 received.setdefault(position.src, []).append(position)
-        for message in self._waiting():
-            seq = message.sequence_number
-            if seq is not None and message.src in received:
-                received[message.src].append(FeedPosition(message.src, message.session, seq))
+        for header in self._waiting():
+            seq = header.get("seqN")
+            if seq is not None and header["src"] in received:
+                received[header["src"]].append(FeedPosition(header["src"], header["ses"], seq))
         return tuple(self._earliest(src, of_feed) for src, of_feed in received.items())
 
     @property
@@ -135,10 +144,10 @@ class Stream:
         """Messages that arrived and have not been read."""
         return sum(1 for _ in self._waiting())
 
-    def _waiting(self) -> Iterator[Message]:
-        left = length_hint(self._next)
-        yield from islice(self._batch, len(self._batch) - left, None)
-        yield from self._buffer.messages()
+    def _waiting(self) -> Iterator[dict[str, Any]]:
+        for value in self._rest().values:
+            yield value["header"]
+        yield from self._buffer.headers()
 
     def _earliest(self, src: str, positions: list[FeedPosition]) -> FeedPosition:
         sessions = {position.session for position in positions}
@@ -154,18 +163,28 @@ class Stream:
 
     # Inside.
 
+    def _set(self, batch: Batch) -> None:
+        """What is read next. `_left` knows how much of it is left, `_next` gives it out."""
+        self._batch = batch
+        self._left = iter(batch.values)
+        self._next = zip(self._left, batch.texts, strict=False)
+
+    def _rest(self) -> Batch:
+        taken = len(self._batch) - length_hint(self._left)
+        return Batch(self._batch.values[taken:], self._batch.texts[taken:])
+
     async def _open(self) -> None:
         if not self._is_open and not self._buffer.ended:
             self._is_open = True
             await self._opens(self)
 
-    async def _fill(self) -> list[Message]:
+    async def _fill(self) -> Batch | None:
         await self._open()
         while (item := await self._buffer.take()) is not None:
-            if isinstance(item, list):
+            if isinstance(item, Batch):
                 return item
             self._tell(item)
-        return []
+        return None
 
     def _tell(self, notice: Notice) -> None:
         if self._on_notice is not None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.client.buffer import Buffer
-from gateway.client.message import Message
+from gateway.client.message import Batch
 from gateway.client.notices import Notice, SequenceGap, SessionChange
 from gateway.client.request import Request
 from gateway.client.tracker import Tracker
@@ -28,7 +28,7 @@ class Subscription:
         request: Request,
         tracker: Tracker,
         buffer: Buffer,
-        keep: Callable[[list[Message]], list[Message]] | None = None,
+        keep: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.request = request
         self.tracker = tracker
@@ -40,12 +40,12 @@ class Subscription:
         self._keep = keep
         self._told: deque[Notice] = deque(maxlen=TOLD_MAX)
 
-    def give(self, messages: list[Message]) -> None:
+    def give(self, batch: Batch) -> None:
         """Hand on what arrived."""
         if self._keep is not None:
-            messages = self._keep(messages)
-        if messages:
-            self.buffer.put(messages)
+            batch = self._keep(batch)
+        if len(batch):
+            self.buffer.put(batch)
 
     def tell(self, notice: Notice) -> None:
         """Put a notice at its place in the stream."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.client.errors import Incomplete
-from gateway.client.message import Message, not_an_envelope
+from gateway.client.message import not_an_envelope
 from gateway.client.positions import FeedPosition
 from gateway.mlink.choices import StreamState
 from gateway.mlink.control import StreamPosition
@@ -16,8 +16,6 @@ from gateway.mlink.control import StreamPosition
 # The source of no message: until the first one nothing can be taken as "the next of the same".
 _NO_SRC = "\0"
 _SNAPSHOT_SENT = frozenset((StreamState.ACTIVE, StreamState.COMPLETE))
-
-_new = object.__new__
 
 
 class Tracker:
@@ -77,23 +75,23 @@ class Tracker:
         )
         return (*self._at.values(), *wanted)
 
-    def take(self, texts: Sequence[bytes], values: Sequence[Any], at: int, out: list[Message]) -> int:
-        """Append this stream's new messages from `values[at]` on to `out`; gives the index of the first
-        that is not its own. `out` and the position agree whatever is raised.
+    def take(self, values: Sequence[Any], at: int, runs: list[tuple[int, int]]) -> int:
+        """Find this stream's new messages from `values[at]` on: their (start, end) go to `runs`.
+
+        Gives the index of the first value that is not its own. `runs` and the position agree whatever is
+        raised. This runs per message: what it does not look at costs nothing.
         """
         types, src, session, last = self.types, self._src, self._session, self._last
-        append, before, unnumbered, doubles = out.append, len(out), 0, 0
+        begun = start = end = at
+        unnumbered = 0
         try:
-            for at in range(at, len(values)):  # noqa: B020  # goes on where the caller stands
-                value = values[at]
+            for end in range(at, len(values)):
+                value = values[end]
                 header = value["header"]
                 if header["mTyp"] not in types:
-                    return at
-                # Not by __init__: this runs per message, and a call costs as much as all the rest.
-                message = _new(Message)
-                message.header = header
-                message.fields = value["message"]
-                message.raw = texts[at]
+                    return end
+                if value["message"].__class__ is not dict:
+                    raise TypeError("message")
                 seq = header.get("seqN")
                 if seq is None:
                     unnumbered += 1
@@ -101,20 +99,24 @@ class Tracker:
                     self._last = last
                     is_new = self._is_new(header["src"], header["ses"], seq)
                     src, session, last = self._src, self._session, self._last
-                    if not is_new:
-                        doubles += 1
-                        continue
-                    last = seq
+                    if is_new:
+                        last = seq
+                    else:
+                        self.doubles += 1
+                        if start < end:
+                            runs.append((start, end))
+                        start = end + 1
                 else:
                     last = seq
-                append(message)
-            return len(values)
+            end = len(values)
+            return end
         except (KeyError, TypeError) as error:
-            raise not_an_envelope(values[at]) from error
+            raise not_an_envelope(values[end]) from error
         finally:
             self._last = last
-            self.doubles += doubles
-            self.received += len(out) - before - unnumbered + doubles
+            self.received += end - begun - unnumbered
+            if start < end:
+                runs.append((start, end))
 
     def checkpoint(self, state: StreamState | None, positions: Iterable[StreamPosition]) -> None:
         """The gateway says how far all that matches was sent (`state` None: in a heartbeat).

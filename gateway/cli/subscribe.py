@@ -1,0 +1,265 @@
+"""`gateway subscribe`: a stream of a gateway on the terminal, in a pipe, or in a file.
+
+Knows the command line and printing; the stream is the client library's.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.output import FLUSH_INTERVAL_S, MessageLines, Progress
+from gateway.cli.running import run_until_interrupted
+from gateway.client import FeedPosition, KeyRefused, Message, Notice, connect
+from gateway.client.arguments import StreamOptions
+from gateway.client.files import MessageFile, open_file
+from gateway.client.options import websocket_url
+from gateway.client.positions import read_resume
+from gateway.errors import BadRequest, GatewayError
+
+
+def subscribe(
+    url: Annotated[
+        str,
+        typer.Argument(
+            help="Where the gateway is: HOST:PORT, ws://HOST:PORT or wss://HOST.", show_default=False
+        ),
+    ],
+    message: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--message",
+            "-m",
+            metavar="NAME",
+            help="A message wanted; repeatable. All, if none is named.",
+            show_default=False,
+        ),
+    ] = None,
+    stripe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stripe", metavar="NAME", help="A stripe of tickers wanted; repeatable.", show_default=False
+        ),
+    ] = None,
+    where: Annotated[
+        str,
+        typer.Option(
+            metavar="FILTER", help="Only messages that match: field:op:value, & | ( ).", show_default=False
+        ),
+    ] = "",
+    view: Annotated[
+        str, typer.Option(metavar="FIELDS", help="Only these fields: 'price|shares'.", show_default=False)
+    ] = "",
+    resume: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SRC/SES/SEQ",
+            help="Start at this number of that session and feed; 1 is the session's start. Once per feed.",
+            show_default=False,
+        ),
+    ] = None,
+    latency: Annotated[
+        int, typer.Option(metavar="MS", help="Least time between two sends, in ms.", min=1)
+    ] = 1,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", help="Stop after N messages.", min=1, show_default=False)
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, on a terminal too; a pipe gets it anyway.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write to a file: .jsonl, .csv or .parquet.", show_default=False),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="jsonl, csv or parquet, whatever the file's name.", show_default=False
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    key: Annotated[
+        str,
+        typer.Option(
+            envvar="GATEWAY_KEY",
+            metavar="KEY",
+            help="The API key. A file hides it better.",
+            show_default=False,
+        ),
+    ] = "",
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds the API key.", show_default=False)
+    ] = None,
+    give_up_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Fail when there is no line for so many seconds. Default: never.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Print what a gateway streams, or write it to a file.
+
+    On a terminal each message is a line to read; in a pipe it is one JSON object a line, exactly as received.
+    A broken line is dialled again and the stream goes on where it stood: nothing is lost or doubled. At the
+    end stderr says where to resume. Ctrl-C ends it in good order.
+
+    Exit codes: 0 done, 1 failed, 2 your input.
+
+    Examples:
+
+        gateway subscribe localhost:8765
+
+        gateway subscribe localhost:8765 -m AddOrder -m OrderExecuted --stripe A --count 100
+
+        gateway subscribe localhost:8765 -m AddOrder --where 'stock:eq:AAPL & shares:ge:1000'
+
+        gateway subscribe localhost:8765 -m AddOrder --view 'price|shares' | jq .message
+
+        gateway subscribe localhost:8765 --resume itch/0000000001/1 --output day.parquet
+
+        gateway subscribe wss://gw.example.com --key-file ~/.gateway-key --output trades.csv -m Trade
+    """
+    try:
+        websocket_url(url)
+        if format is not None and output is None:
+            raise BadRequest("--format: expected --output FILE with it")
+        job = _Job(
+            url=url,
+            key=_read_key(key_file) if key_file is not None else key,
+            names=tuple(message or ("*",)),
+            options={
+                "stripe": tuple(stripe or ()),
+                "where": where,
+                "view": view,
+                "resume": read_resume(resume),
+                "latency_ms": latency,
+            },
+            count=count,
+            as_json=True if json else None,
+            give_up_after_s=give_up_after,
+        )
+        with _file(output, format, overwrite) as file, _quiet_log():
+            run_until_interrupted(job.run(file))
+    except (BadRequest, KeyRefused) as error:
+        _say(f"gateway: {error}")
+        raise typer.Exit(2) from error
+    except (GatewayError, OSError) as error:
+        _say(f"gateway: {error}")
+        raise typer.Exit(1) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What was asked for on the command line."""
+
+    url: str
+    key: str
+    names: tuple[str, ...]
+    options: StreamOptions
+    count: int | None
+    as_json: bool | None
+    give_up_after_s: float | None
+
+    async def run(self, file: MessageFile | None) -> None:
+        """Read until there is enough, the reader of the pipe is gone, or this is cancelled."""
+        shown = _Shown(MessageLines(as_json=self.as_json), file)
+        feed = connect(self.url, self.key, on_notice=shown.notice, give_up_after_s=self.give_up_after_s)
+        async with feed, feed.stream(*self.names, **self.options) as stream:
+            beat = asyncio.create_task(shown.beat(), name="progress")
+            try:
+                async for message in stream:
+                    shown.message(message)
+                    if shown.count == self.count or shown.closed:
+                        break
+            finally:
+                beat.cancel()
+                await asyncio.wait([beat])
+                shown.end(stream.positions)
+
+
+class _Shown:
+    """What has been shown so far, and where."""
+
+    def __init__(self, lines: MessageLines, file: MessageFile | None) -> None:
+        self.count = 0
+        self._lines = lines
+        self._file = file
+        self._progress = Progress("received", time.monotonic(), lines=None if file else lines)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._lines.closed
+
+    def message(self, message: Message) -> None:
+        self.count += 1
+        if self._file is not None:
+            self._file.write(message)
+        else:
+            self._lines.message(message.raw.decode())
+
+    def notice(self, notice: Notice) -> None:
+        self._progress.clear()
+        fields = {field.name: getattr(notice, field.name) for field in dataclass_fields(notice)}
+        detail = fields.pop("detail") or ""
+        shown = " ".join(f"{name}={value}" for name, value in fields.items() if isinstance(value, str | int))
+        _say(" ".join(part for part in (f"{type(notice).__name__}:", shown, detail) if part))
+
+    async def beat(self) -> None:
+        """Hand over what waits, and say how far it is, now and then."""
+        while True:
+            await asyncio.sleep(FLUSH_INTERVAL_S)
+            self._lines.flush()
+            if self._file is not None:
+                self._file.flush()
+            self._progress.show(time.monotonic(), self.count)
+
+    def end(self, positions: tuple[FeedPosition, ...]) -> None:
+        self._lines.flush()
+        self._progress.clear()
+        if positions:
+            _say(f"{self.count:,} messages; go on with {' '.join(f'--resume {each}' for each in positions)}")
+
+
+@contextmanager
+def _file(path: Path | None, wanted: str | None, overwrite: bool) -> Iterator[MessageFile | None]:
+    if path is None:
+        yield None
+        return
+    with open_file(path, wanted, overwrite=overwrite) as file:
+        yield file
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Notices are printed here; the library's log would say each a second time."""
+    log = logging.getLogger("gateway.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _read_key(path: Path) -> str:
+    try:
+        key = path.expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"--key-file {path}: can't be read: {error}") from error
+    if not key:
+        raise BadRequest(f"--key-file {path}: is empty, expected the key in it")
+    return key
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,166 @@
+"""The Python subscriber beside a bare `websockets` + `json.loads` loop, on the same bytes in the same run.
+
+The gateway's side is a process of its own that writes the same batch of frames again and again, numbered
+anew, so that what is measured is the reader alone.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from multiprocessing.synchronize import Event
+
+import uvloop
+from websockets.asyncio.client import connect as bare_connect
+from websockets.asyncio.server import ServerConnection, serve
+
+from gateway.client import connect
+from gateway.mlink.frames import frame
+
+MESSAGES = 120_000
+PER_BATCH = 200
+ROUNDS = 3
+
+
+def batches() -> list[bytes]:
+    made, seq = [], 1
+    for _ in range(MESSAGES // PER_BATCH):
+        frames = []
+        for _ in range(PER_BATCH):
+            header = (
+                f'{{"mTyp":"AddOrder","src":"itch","ses":"0000000001","seqN":{seq},'
+                '"sTim":"2026-01-30 14:30:00.123456","encT":"2026-01-30 14:30:00.123499"}'
+            )
+            body = (
+                f'{{"stockLocate":13,"trackingNumber":0,"timestamp":{34200000000000 + seq},'
+                f'"orderReferenceNumber":{seq},"side":"B","shares":100,"stock":"AAPL","price":150.0001}}'
+            )
+            frames.append(frame(f'{{"header":{header},"message":{body}}}'.encode()))
+            seq += 1
+        made.append(b"".join(frames))
+    return made
+
+
+def serve_batches(port: "multiprocessing.Queue[int]", stop: Event) -> None:
+    data = batches()
+
+    async def handle(connection: ServerConnection) -> None:
+        body = json.loads((await connection.recv())[14:])["message"]
+        ids = {"sessionID": body["sessionID"], "queryID": body["queryID"]}
+        answers = [("MLinkStreamAck", {**ids, "result": "OK"})]
+        answers += [
+            ("MLinkStreamCheckPt", {**ids, "state": state}) for state in ("Begin", "Active", "Complete")
+        ]
+        for m_typ, message in answers:
+            await connection.send(frame(json.dumps({"header": {"mTyp": m_typ}, "message": message}).encode()))
+        for batch in data:
+            await connection.send(batch)
+        await connection.wait_closed()
+
+    async def main() -> None:
+        async with serve(handle, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+            port.put(server.sockets[0].getsockname()[1])
+            await asyncio.get_running_loop().run_in_executor(None, stop.wait)
+
+    uvloop.run(main())
+
+
+@asynccontextmanager
+async def gateway() -> AsyncIterator[str]:
+    context = multiprocessing.get_context("spawn")
+    port, stop = context.Queue(), context.Event()
+    process = context.Process(target=serve_batches, args=(port, stop))
+    process.start()
+    try:
+        number = await asyncio.get_running_loop().run_in_executor(None, port.get)
+        yield f"ws://127.0.0.1:{number}/mlink/jsonf"
+    finally:
+        stop.set()
+        process.join(5)
+        process.kill()
+
+
+async def bare(url: str) -> int:
+    """What people write who have no client: frames by their length, one dict per message."""
+    count = 0
+    async with bare_connect(url, compression=None, max_size=None) as socket:
+        request = {"msgName": "AddOrder", "sessionID": 1, "queryID": 1, "activeLatency": 1}
+        text = json.dumps({"header": {"mTyp": "MLinkStream"}, "message": request})
+        await socket.send(frame(text.encode()))
+        async for data in socket:
+            at = 0
+            while at < len(data):
+                end = at + 14 + int(data[at + 8 : at + 14])
+                value = json.loads(data[at + 14 : end])
+                at = end
+                if value["header"]["mTyp"] == "AddOrder":
+                    count += value["message"]["shares"] == 100
+                    if count == MESSAGES:
+                        return count
+    return count
+
+
+async def by_message(url: str) -> int:
+    count = 0
+    async with connect(url) as feed:
+        async for message in feed.stream("AddOrder"):
+            count += message.fields["shares"] == 100
+            if count == MESSAGES:
+                break
+    return count
+
+
+async def by_attribute(url: str) -> int:
+    count = 0
+    async with connect(url) as feed:
+        async for message in feed.stream("AddOrder"):
+            count += message.shares == 100
+            if count == MESSAGES:
+                break
+    return count
+
+
+async def by_batch(url: str) -> int:
+    count = 0
+    async with connect(url) as feed:
+        async for batch in feed.stream("AddOrder").batches():
+            for message in batch:
+                count += message.fields["shares"] == 100
+            if count == MESSAGES:
+                break
+    return count
+
+
+async def rate(read: Callable[[str], object], url: str) -> float:
+    began = time.process_time()
+    assert await read(url) == MESSAGES  # type: ignore[misc]
+    return MESSAGES / (time.process_time() - began)
+
+
+async def measure() -> dict[str, float]:
+    best: dict[str, float] = {}
+    async with gateway() as url:
+        for _ in range(ROUNDS):
+            for read in (bare, by_message, by_attribute, by_batch):
+                best[read.__name__] = max(best.get(read.__name__, 0.0), await rate(read, url))
+    return best
+
+
+def run() -> list[tuple[str, float, str]]:
+    """Rows of (what, figure, unit). Messages per second of the reader's own CPU time, best of three."""
+    best = uvloop.run(measure())
+    return [
+        ("client: bare websockets + json.loads", best["bare"], "msg/s"),
+        ("client: async for", best["by_message"], "msg/s"),
+        ("client: async for, fields as attributes", best["by_attribute"], "msg/s"),
+        ("client: batches()", best["by_batch"], "msg/s"),
+        ("client: async for / bare", best["by_message"] / best["bare"], "×"),
+        ("client: batches() / bare", best["by_batch"] / best["bare"], "×"),
+    ]
+
+
+if __name__ == "__main__":
+    for what, figure, unit in run():
+        print(f"{what:45} {figure:12,.2f} {unit}")
