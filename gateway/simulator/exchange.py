@@ -5,11 +5,13 @@ is `faults`', how a faulty connection is fed is `feeder`'s.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from gateway.errors import ConfigError
 from gateway.link.closing import Closed
 from gateway.link.connection import Accept, Connection, Reject
 from gateway.link.served import HISTORY_BYTES_MAX, ServedSession
@@ -51,6 +53,10 @@ class ExchangeSettings:
     login_timeout_s: float = 30.0
     close_timeout_s: float = 5.0
     faults: Faults | Sequence[Faults] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.session.isascii() and self.session.isalnum() and len(self.session) <= SESSION_SIZE):
+            raise ConfigError(f"session {self.session!r}: expected 1 to {SESSION_SIZE} letters and digits")
 
 
 class Exchange:
@@ -103,7 +109,12 @@ class Exchange:
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> "Exchange":
-        self.host, self.port = await self._server.listen(self.settings.host, self.settings.port)
+        try:
+            self.host, self.port = await self._server.listen(self.settings.host, self.settings.port)
+        except OSError as error:
+            # The loop's own text repeats the address.
+            said = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
+            raise ConfigError(f"can't listen on {self.host}:{self.port}: {said}") from error
         self._playing = self._start(self._play())
         return self
 

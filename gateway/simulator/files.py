@@ -7,7 +7,7 @@ and then says what was wrong; it never raises for that. A length of 0 is how suc
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
@@ -73,6 +73,14 @@ class ItchFile:
             if not chunk:
                 return
             yield chunk
+
+
+def messages_of(files: Iterable[ItchFile], on_note: Callable[[str], None]) -> Iterator[bytes]:
+    """The messages of one file after the other. `on_note` is told how each one ended."""
+    for file in files:
+        yield from file
+        whole = f"{file.messages:,} whole message{'' if file.messages == 1 else 's'}"
+        on_note(f"file {file.path}: {whole}" + (f", then {file.damage}" if file.damage else ""))
 
 
 def time_ns_of(message: bytes) -> int | None:

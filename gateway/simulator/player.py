@@ -49,6 +49,13 @@ def at_once(_sent: int, _message: bytes) -> float:
     return 0.0
 
 
+def promptly(first: int, pace: Pace) -> Pace:
+    """The first messages at once, such as a day's directory; the others by `pace`, counted from there."""
+    if pace is at_once:
+        return at_once
+    return lambda sent, message: 0.0 if sent < first else pace(sent - first, message)
+
+
 class Player:
     """Hands out messages when they are due.
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.errors import LoginRejected
+from gateway.errors import ConfigError, LoginRejected
 from gateway.link import Closed, CloseReason, LinkClosed, SoupClient, connect
 from gateway.simulator.exchange import Exchange, ExchangeSettings, next_session_name
 from gateway.simulator.faults import GARBAGE, Faults
@@ -77,6 +77,22 @@ async def test_the_asked_session_and_number_are_honoured() -> None:
             with pytest.raises(LoginRejected) as rejected:
                 await client_of(exchange, session, sequence)
             assert rejected.value.reason == "S"
+
+
+async def test_an_address_that_is_taken_or_wrong_is_the_operators_error() -> None:
+    async with Exchange() as exchange:
+        with pytest.raises(
+            ConfigError, match=rf"can't listen on 127.0.0.1:{exchange.port}: Address already in use"
+        ):
+            await exchange_of(port=exchange.port).__aenter__()
+    with pytest.raises(ConfigError, match=r"can't listen on no\.such\.host\.invalid:0"):
+        await exchange_of(host="no.such.host.invalid").__aenter__()
+
+
+@pytest.mark.parametrize("name", ["", "ELEVENCHARS", "a b", "ÄÖ"])
+def test_a_session_name_that_can_not_be_says_why(name: str) -> None:
+    with pytest.raises(ConfigError, match="expected 1 to 10 letters and digits"):
+        ExchangeSettings(session=name)
 
 
 async def test_who_is_not_known_is_rejected_and_case_does_not_matter() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.simulator.files import ItchFile, time_ns_of
+from gateway.simulator.files import ItchFile, messages_of, time_ns_of
 
 MESSAGES = [b"S" * 12, b"D" * 19, b"A" * 36, b"!"]
 STREAM = b"".join(len(message).to_bytes(2, "big") + message for message in MESSAGES)
@@ -91,6 +91,21 @@ def test_a_file_that_is_not_there_is_the_operators_error(tmp_path: Path) -> None
         ItchFile(tmp_path / "nowhere.itch")
     with pytest.raises(ConfigError, match="can't be read: Is a directory"):
         ItchFile(tmp_path)
+
+
+def test_files_are_played_one_after_the_other_and_how_each_ended_is_told(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.write_bytes(STREAM)
+    cut.write_bytes(STREAM[:20])
+    notes: list[str] = []
+
+    messages = list(messages_of([ItchFile(whole), ItchFile(cut)], notes.append))
+
+    assert messages == [*MESSAGES, MESSAGES[0]]
+    assert notes == [
+        f"file {whole}: 4 whole messages",
+        f"file {cut}: 1 whole message, then the file is cut short inside a message: 4 bytes of 19",
+    ]
 
 
 def test_a_real_file_is_read_whole(itch_data: Path) -> None:

@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.simulator.player import Pace, Player, at_once, by_rate, by_time_stamp
+from gateway.simulator.player import Pace, Player, at_once, by_rate, by_time_stamp, promptly
 
 
 def stamped(*seconds: float) -> list[bytes]:
@@ -63,6 +63,14 @@ def test_who_takes_may_ask_for_fewer(pace: Pace) -> None:
     player = Player(stamped(*range(5)), pace, now=0.0)
 
     assert [numbers(player.take(0.5, limit)) for limit in (0, 1, 3, inf)] == [[], [0], [1, 2, 3], [4]]
+
+
+def test_what_a_day_opens_with_goes_promptly() -> None:
+    player = Player(stamped(0, 30, 40, 41), promptly(2, by_time_stamp()), now=0.0)
+
+    assert numbers(player.take(0.0)) == [0, 1, 2]
+    assert player.deadline() == pytest.approx(1.0)
+    assert promptly(2, at_once) is at_once
 
 
 def test_a_batch_has_a_limit_and_the_rest_is_due_at_once() -> None:

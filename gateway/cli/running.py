@@ -1,0 +1,40 @@
+"""Run a command's coroutine until it is done or a signal says to end. Knows the process, nothing else."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+def run_until_interrupted(work: Coroutine[Any, Any, None]) -> bool:
+    """Run `work`; Ctrl-C and SIGTERM cancel it, and that is a normal end. False when it was cut short so."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(_cancelled_by_signals(work))
+        except KeyboardInterrupt:
+            return False
+
+
+async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> bool:
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await asyncio.wait([task])
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    if task.cancelled():
+        return False
+    task.result()
+    return True
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
