@@ -218,7 +218,7 @@ class SoupClient:
             self._queued_bytes += _size_of(item)
 
     def _stop_if_full(self) -> None:
-        if self._link is not None and self._queued_bytes > self._buffer_bytes_max:
+        if self._link is not None and self._queued_bytes > self._buffer_bytes_max and not self._discarding:
             self._link.pause_reading()
 
     def _living_link(self) -> ClientLink:

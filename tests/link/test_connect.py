@@ -344,6 +344,38 @@ async def test_an_error_in_a_callback_reaches_the_reader() -> None:
         assert client.closed == Closed(CloseReason.ABORTED, "ValueError: cannot print this")
 
 
+async def test_what_arrives_after_a_close_is_dropped() -> None:
+    served = ServedSession("TODAY01")
+    served.extend(b"x" * 1000 for _ in range(20_000))
+    async with await listening(SoupServer(served)) as server:
+        client = await dialling(server, buffer_bytes_max=1)
+        await client.receive()
+        held = client.queued_bytes
+
+        assert await client.close() == Closed(CloseReason.LOGOUT)
+        assert client.queued_bytes <= held
+
+
+async def test_a_cancelled_close_leaves_nothing_open() -> None:
+    async def closing(client: SoupClient) -> None:
+        await client.close()
+
+    async with await listening(SoupServer(filled(0), silence_s=1000.0)) as server:
+        client = await dialling(server, logout_timeout_s=1000.0)
+        (connection,) = server.connections
+        connection.pause_reading()  # so that the server does not hear of the logout
+        task = asyncio.create_task(closing(client))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        # The logout was said first, so that is what it is called.
+        assert (await client.wait_closed()).reason in (CloseReason.LOGOUT, CloseReason.ABORTED)
+        connection.resume_reading()
+        await connection.gone()
+
+
 async def test_a_cancelled_login_leaves_nothing_open() -> None:
     arrived = asyncio.Event()
 
@@ -352,10 +384,10 @@ async def test_a_cancelled_login_leaves_nothing_open() -> None:
         await connection.gone()
         raise AssertionError("unreachable: the task is cancelled when the connection goes")
 
-    async with await listening(SoupServer(on_login=never)) as server:
-        (connection,) = await _cancelled_when(arrived, dialling(server), server)
-        await connection.gone()
+    async with await listening(SoupServer(on_login=never, login_timeout_s=1000.0)) as server:
+        (connection,) = await _cancelled_when(arrived, dialling(server, login_timeout_s=1000.0), server)
 
+        assert (await connection.closed()).reason is CloseReason.TCP_LOST
         assert not server.connections
 
 

@@ -299,6 +299,20 @@ async def test_a_client_that_never_reads_is_dropped() -> None:
         assert served.followers == 0
 
 
+async def test_a_client_that_closes_its_side_and_does_not_read_is_not_waited_for() -> None:
+    served, ends = ServedSession("TODAY01"), Ends()
+    served.extend(b"x" * 1000 for _ in range(20_000))
+    async with (
+        SoupServer(served, close_timeout_s=0.05, on_close=ends) as server,
+        talking(server) as (_, writer),
+    ):
+        writer.transport.pause_reading()
+        writer.write(LOGIN)
+        writer.write_eof()
+
+        assert await ends.first() == Closed(CloseReason.TCP_LOST, "closed by the other side")
+
+
 async def test_a_client_that_falls_behind_the_history_is_dropped() -> None:
     served, ends = ServedSession("TODAY01", history_bytes_max=1_000_000), Ends()
     async with SoupServer(served, on_close=ends) as server, talking(server) as (reader, writer):
@@ -374,6 +388,41 @@ async def test_a_client_that_leaves_before_the_decision_is_forgotten() -> None:
             await asked.wait()
         assert await ends.first() == Closed(CloseReason.TCP_LOST, "closed by the other side")
         assert not server.connections
+
+
+async def test_a_decision_is_given_up_when_its_client_leaves() -> None:
+    asked, ended = asyncio.Event(), []
+
+    async def on_login(connection: Connection, request: LoginRequested) -> Answer:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append(connection.end)
+            raise
+        return Reject("A")
+
+    async with SoupServer(on_login=on_login) as server:
+        async with talking(server) as (_, writer):
+            writer.write(LOGIN)
+            await asked.wait()
+            (connection,) = server.connections
+        await connection.settled()
+
+        assert ended == [Closed(CloseReason.TCP_LOST, "closed by the other side")]
+
+
+async def test_a_producer_can_wait_until_everybody_has_been_handed_everything() -> None:
+    served = filled(0)
+    async with SoupServer(served) as server, talking(server) as (reader, writer):
+        writer.write(LOGIN)
+        await reader.readexactly(len(ACCEPTED))
+        for _ in range(100):
+            served.extend([b"x" * 1000] * 100)
+            reading = asyncio.ensure_future(reader.readexactly(100_300))
+            await served.caught_up()
+            assert served.backlog == 0
+            await reading
 
 
 @pytest.mark.parametrize("later", [False, True])
