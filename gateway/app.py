@@ -144,12 +144,14 @@ class Gateway:
                 if ready is not None:
                     ready(self)
                 await self._stopping.wait()
+                deadline = asyncio.get_running_loop().time() + self._settings.server.shutdown_timeout_s
+                server.stop_accepting()
                 for task in running:
                     task.cancel()
             for name, channel in hub.channels.items():
                 _save_state(channel, journals[name])
             hub.flush()
-            await server.good_night()
+            await server.good_night(deadline)
 
     def _open_journal(self, feed: str) -> Journal:
         settings = self._settings.journal

@@ -3,6 +3,7 @@
 Knows paths and headers; knows nothing of WebSocket. What health says is given by whoever built it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+
+from gateway.settings.sections import is_loopback
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 # The whole list of what is served from the disk: a request names an entry, never a path.
@@ -30,6 +33,29 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+# Nothing is written through this port, so nothing else is taken.
+_METHODS = (b"GET ", b"HEAD ")
+METHOD_BYTES_MAX = max(map(len, _METHODS))
+
+
+def is_taken(start: bytes) -> bool:
+    """Whether a request that begins so has, or may yet have, a method that is taken."""
+    return any(method.startswith(start) or start.startswith(method) for method in _METHODS)
+
+
+def method_not_allowed() -> Response:
+    """The answer to all other methods."""
+    response = refuse(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are taken here")
+    response.headers["Allow"] = "GET, HEAD"
+    return response
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a request's Host is this machine's own name for itself, with any port."""
+    name = host.casefold()
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?", name)
+    return match is not None and is_loopback(match[1].strip("[]"))
 
 
 def respond(status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> Response:

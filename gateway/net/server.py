@@ -1,39 +1,61 @@
 """The one port: who may connect, what they get before a WebSocket stands, and the order of good night.
 
-Knows handshakes, limits on connections, and the subscribers there are; what a subscriber says is its own.
+Knows handshakes, places, and the subscribers there are; what a subscriber says is its own.
 """
 
 import asyncio
 import logging
 import ssl
 import time
-from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidHeader
 from websockets.http11 import Request, Response
 
 from gateway.errors import ConfigError
 from gateway.hub import Hub
-from gateway.net.access import Authority, Refused, origin_allowed
+from gateway.net.access import Access, Authority, origin_allowed
 from gateway.net.feed_values import FeedNotice
-from gateway.net.http import Health, Pages, refuse
+from gateway.net.http import Health, Pages, is_own_host, refuse
+from gateway.net.places import Places
 from gateway.net.resolve import Resolver
 from gateway.net.subscriber import Subscriber
-from gateway.net.websocket import SubscriberConnection
+from gateway.net.websocket import ConnectionLimits, SubscriberConnection
 from gateway.settings import ServerSettings
 from gateway.stripes import StripeTable
 
 log = logging.getLogger("gateway.net")
 
+# What the library says of handshakes and broken connections is strangers' doing, and it writes whole
+# requests at its debug level, keys in them: it stays silent, and what matters is said here.
+_library_log = logging.getLogger("gateway.websockets")
+_library_log.setLevel(logging.CRITICAL)
+
 # Path → whether frames are wanted, or one JSON object per message.
 PATHS = {"/mlink/jsonf": True, "/mlink/json": False}
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# How often it is looked at whether a key or token has expired meanwhile.
+EXPIRY_LOOK_S = 0.5
+# At the end subscribers are let go one after the other, so that not all of them come back at once.
+CLOSES_PER_S = 1_000
+# The part of the time left for the end that this may take.
+CLOSES_SHARE = 0.3
+# Subscribers that are told good night before others have their turn on the loop.
+TOLD_AT_ONCE = 50
+
+
+class _NotAdmitted(Exception):
+    """A request for a WebSocket that is answered in plain HTTP, with status and sentence."""
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Server:
@@ -52,8 +74,10 @@ class Server:
         self._authority = authority
         self._resolver = Resolver(hub.channels, stripes)
         self._pages = Pages(health)
-        self._subscribers: set[Subscriber] = set()
-        self._addresses: Counter[str] = Counter()
+        self._places = Places(
+            settings.connections_max, settings.connections_per_address_max, settings.ghost_timeout_s
+        )
+        self._subscribers: dict[SubscriberConnection, Subscriber] = {}
         self._server: WebSocketServer | None = None
         self.port = settings.port
 
@@ -64,23 +88,41 @@ class Server:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
+        tls = _tls(settings)
+        more: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": settings.handshake_timeout_s}
+        create: Any = partial(
+            SubscriberConnection,
+            limits=ConnectionLimits(
+                handshake_s=settings.handshake_timeout_s,
+                answer_s=settings.answer_timeout_s,
+                close_s=settings.close_timeout_s,
+                ping_interval_s=settings.ping_interval_s,
+                ping_timeout_s=settings.ping_timeout_s,
+                control_per_s=settings.requests_per_second,
+                control_burst=settings.requests_burst,
+            ),
+            arrived=self._arrived,
+            left=self._places.leave,
+        )
         try:
             self._server = await serve(
                 self._handle,
                 settings.host,
                 settings.port,
-                create_connection=SubscriberConnection,
+                create_connection=create,
                 process_request=self._admit,
                 server_header=None,
                 compression=None,
-                ssl=_tls(settings),
-                open_timeout=settings.handshake_timeout_s,
+                ssl=tls,
+                # Bounded by the connection itself, the request and the answer apart.
+                open_timeout=None,
                 ping_interval=settings.ping_interval_s,
                 ping_timeout=settings.ping_timeout_s,
                 close_timeout=settings.close_timeout_s,
                 max_size=settings.max_message_bytes,
                 write_limit=(settings.write_buffer_high_bytes, settings.write_buffer_low_bytes),
-                logger=logging.getLogger("gateway.websockets"),
+                logger=_library_log,
+                **more,
             )
         except OSError as exc:
             raise ConfigError(
@@ -92,96 +134,141 @@ class Server:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close(close_connections=False)
-        for subscriber in list(self._subscribers):
-            subscriber.good_night(0.0)
-        try:
-            async with asyncio.timeout(self._settings.close_timeout_s + 1):
-                await self._server.wait_closed()
-        except TimeoutError:
-            log.warning("event=connections-cut detail='some did not close in time'")
+        # After a good night nobody is left; after an error there is no time for one.
+        await self.good_night(asyncio.get_running_loop().time())
 
     def tell(self, feed: str, notice: FeedNotice) -> None:
         """Say to whoever streams a feed what befell it."""
-        for subscriber in list(self._subscribers):
+        for subscriber in list(self._subscribers.values()):
             subscriber.tell(feed, notice)
 
     async def watch_keys(self, every_s: float) -> None:
         """Look at the key file now and then; who may not any more is closed."""
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + every_s
         while True:
-            await asyncio.sleep(every_s)
-            try:
-                self._authority.reload_if_changed()
-            except ConfigError as exc:
-                log.error("event=keys-not-reloaded detail=%r", str(exc))
-            for subscriber in list(self._subscribers):
+            await asyncio.sleep(min(every_s, EXPIRY_LOOK_S))
+            if loop.time() >= look_at:
+                look_at = loop.time() + every_s
+                try:
+                    self._authority.reload_if_changed()
+                except ConfigError as exc:
+                    log.error("event=keys-not-reloaded detail=%r", str(exc))
+            for subscriber in list(self._subscribers.values()):
                 subscriber.renew(time.time())
 
-    async def good_night(self) -> None:
-        """Stop accepting, tell everybody, and wait for them to be gone, all within the shutdown timeout."""
+    # The end.
+
+    def stop_accepting(self) -> None:
+        """Nobody new from now on; whoever is connected stays."""
         assert self._server is not None
         self._server.close(close_connections=False)
-        timeout_s = self._settings.shutdown_timeout_s
-        for subscriber in list(self._subscribers):
-            subscriber.good_night(timeout_s)
+
+    async def good_night(self, deadline: float) -> None:
+        """Tell everybody where to resume, let them go one after the other, and cut who is left at `deadline`.
+
+        `deadline` is in the loop's time. It holds whatever the other sides do or do not do.
+        """
+        assert self._server is not None
+        self.stop_accepting()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(deadline):
+                await self._let_go(deadline)
                 await self._server.wait_closed()
         except TimeoutError:
-            log.warning("event=good-night-cut subscribers=%d", len(self._subscribers))
+            left = [each for each in self._places.occupants if isinstance(each, SubscriberConnection)]
+            if left:
+                log.warning("event=good-night-cut connections=%d", len(left))
+            for connection in left:
+                connection.transport.abort()
+            await self._server.wait_closed()
+
+    async def _let_go(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        present = list(self._subscribers.values())
+        for at, subscriber in enumerate(present):
+            subscriber.good_night(max(0.0, deadline - loop.time()))
+            if at % TOLD_AT_ONCE == TOLD_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        spread_s = min(len(present) / CLOSES_PER_S, CLOSES_SHARE * max(0.0, deadline - loop.time()))
+        begun = loop.time()
+        for at, subscriber in enumerate(present):
+            wait_s = begun + spread_s * at / len(present) - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            subscriber.depart()
 
     # Before the WebSocket stands.
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    def _arrived(self, connection: SubscriberConnection) -> bool:
+        return self._places.arrive(connection, _address(connection))
+
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        assert isinstance(connection, SubscriberConnection)
+        try:
+            response = await self._answer(connection, request)
+        except _NotAdmitted as exc:
+            log.info("event=refused peer=%s status=%d detail=%r", _address(connection), exc.status, str(exc))
+            self._places.stand_up(connection)
+            response = refuse(exc.status, str(exc))
+        except (LookupError, InvalidHeader):
+            response = refuse(HTTPStatus.BAD_REQUEST, "a header that must stand once stands twice")
+        if response is not None:
+            await connection.answer(response, with_body=request.method != "HEAD")
+        return response
+
+    async def _answer(self, connection: SubscriberConnection, request: Request) -> Response | None:
+        """What a request gets in plain HTTP; None where a WebSocket follows."""
+        host = request.headers.get("Host", "")
+        if self._settings.is_loopback and not is_own_host(host):
+            # A page that has its own name resolve to this machine must not get in by that name.
+            raise _NotAdmitted(HTTPStatus.FORBIDDEN, f"host {host[:80]!r} is not this machine's")
+        if self._places.is_crowded(connection):
+            raise _NotAdmitted(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{self._settings.connections_per_address_max} connections from this address are open",
+            )
         parts = urlsplit(request.path)
         if parts.path not in PATHS:
             return self._pages.answer(request)
-        assert isinstance(connection, SubscriberConnection)
-        settings = self._settings
-        host = request.headers.get("Host", "")
-        if (
-            settings.is_loopback
-            and host.rpartition(":")[0] not in LOOPBACK_NAMES
-            and host not in LOOPBACK_NAMES
-        ):
-            # A page that has its own name resolve to this machine must not get in by that name.
-            return refuse(HTTPStatus.FORBIDDEN, f"host {host[:80]!r} is not this machine's")
-        if not origin_allowed(request.headers.get("Origin"), settings.allowed_origins, host):
-            return refuse(
+        if request.method != "GET":
+            raise _NotAdmitted(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket begins with GET")
+        if not origin_allowed(request.headers.get("Origin"), self._settings.allowed_origins, host):
+            raise _NotAdmitted(
                 HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see [server] allowed_origins"
             )
+        # Without a key it may still log on by message, within the logon timeout.
+        connection.access = self._access(request, parts.query)
+        connection.framed = PATHS[parts.path]
+        if not self._places.sit_down(connection):
+            raise _NotAdmitted(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{self._settings.connections_max} subscribers are connected",
+            )
+        if connection.access is not None and not await self._places.charge(connection, connection.access):
+            raise _NotAdmitted(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{connection.access.connections_max} connections with this key are open and alive",
+            )
+        return None
+
+    def _access(self, request: Request, query: str) -> Access | None:
+        """What the request's key allows; None if it has none and one is needed."""
         credential = _bearer(request)
-        for name, value in parse_qsl(parts.query):
+        for name, value in parse_qsl(query):
             if name.casefold() == "apikey" and value:
-                if not settings.query_key_allowed:
-                    return refuse(
+                if not self._settings.query_key_allowed:
+                    raise _NotAdmitted(
                         HTTPStatus.UNAUTHORIZED,
                         "keys in addresses are not taken; see [server] query_key_allowed",
                     )
                 credential = credential or value
         found = self._authority.admit(credential, time.time())
-        if isinstance(found, Refused):
-            if credential:
-                return refuse(HTTPStatus.UNAUTHORIZED, "this key or token is not good")
-            # It may still log on by message, within the logon timeout.
-            connection.access = None
-        else:
-            connection.access = found
-        connection.framed = PATHS[parts.path]
-        return self._room_for(connection)
-
-    def _room_for(self, connection: SubscriberConnection) -> Response | None:
-        settings = self._settings
-        if len(self._subscribers) >= settings.connections_max:
-            return refuse(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{settings.connections_max} subscribers are connected"
-            )
-        if self._addresses[_address(connection)] >= settings.connections_per_address_max:
-            return refuse(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{settings.connections_per_address_max} connections from this address are open",
-            )
+        if isinstance(found, Access):
+            return found
+        if credential:
+            log.info("event=key-refused detail=%r", found.reason)
+            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "this key or token is not good")
         return None
 
     # Once it stands.
@@ -196,18 +283,20 @@ class Server:
             self._hub,
             self._resolver,
             self._authority,
+            partial(self._places.charge, connection),
             self._settings,
         )
-        self._subscribers.add(subscriber)
-        self._addresses[address] += 1
+        self._subscribers[connection] = subscriber
+        connection.on_evict = subscriber.evict
         log.info("event=connected peer=%s holder=%s", address, connection.access and connection.access.holder)
         try:
             await subscriber.serve()
+        except Exception:
+            # The library would keep it to itself.
+            log.exception("event=subscriber-failed peer=%s", address)
+            raise
         finally:
-            self._subscribers.discard(subscriber)
-            self._addresses[address] -= 1
-            if not self._addresses[address]:
-                del self._addresses[address]
+            del self._subscribers[connection]
             log.info("event=disconnected peer=%s code=%s", address, connection.close_code)
 
 

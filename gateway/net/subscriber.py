@@ -7,7 +7,7 @@ heartbeats) and waits for the socket to drain. Live messages come from the hub, 
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from websockets.exceptions import ConnectionClosed
@@ -28,7 +28,7 @@ from gateway.mlink.actions import (
     SubscribeRequested,
 )
 from gateway.mlink.choices import AdminEvent, StreamResult, StreamState, SubscribeState
-from gateway.mlink.close_codes import CloseCode
+from gateway.mlink.close_codes import REASONS, CloseCode
 from gateway.mlink.control import StreamPosition
 from gateway.mlink.limits import SessionLimits
 from gateway.mlink.session import SubscriberSession
@@ -66,6 +66,7 @@ class Subscriber:
         hub: Hub,
         resolver: Resolver,
         authority: Authority,
+        charge: Callable[[Access], Awaitable[bool]],
         settings: ServerSettings,
     ) -> None:
         self.access = access
@@ -74,6 +75,8 @@ class Subscriber:
         self._hub = hub
         self._resolver = resolver
         self._authority = authority
+        self._charge = charge
+        self._logon: LogonRequested | None = None
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
@@ -150,6 +153,9 @@ class Subscriber:
         if isinstance(access, AccessRefused):
             expired = self.access.is_expired(now_s)
             self._close(CloseCode.KEY_EXPIRED if expired else CloseCode.KEY_REVOKED, access.reason)
+        elif access.rights != self.access.rights:
+            # Its streams were begun under others.
+            self._close(CloseCode.KEY_REVOKED, "what it may see has changed; connect again")
         else:
             self.access = access
 
@@ -158,14 +164,20 @@ class Subscriber:
         self._close(CloseCode.GHOST, "")
 
     def good_night(self, seconds_left: float) -> None:
-        """Tell that the gateway ends, and for each stream where it can be resumed; then the pump closes."""
+        """Tell that the gateway ends, and end each stream with the place where it can be resumed."""
         if self._ending is None:
             self._perform(self._session.good_night(seconds_left))
             for running in self._running.values():
-                self._perform(
-                    self._session.checkpoint(running.id, StreamState.TERMINATED, self._progress(running))
-                )
-            self._ending = (CloseCode.GOING_AWAY, "good night")
+                progress = self._progress(running)
+                self._hub.close(running.stream)
+                self._perform(self._session.checkpoint(running.id, StreamState.TERMINATED, progress))
+            self._running.clear()
+            self._subscriptions.close()
+
+    def depart(self) -> None:
+        """Close, after good night was said."""
+        if self._ending is None:
+            self._ending = (CloseCode.GOING_AWAY, REASONS[CloseCode.GOING_AWAY])
             self._work.set()
 
     # What the subscriber says.
@@ -174,8 +186,13 @@ class Subscriber:
         try:
             async for message in self._connection:
                 self._perform(self._session.receive(message, self._loop.time()))
+                while (logon := self._logon) is not None:
+                    self._logon = None
+                    await self._log_on(logon)
                 if self._ending is not None:
                     return
+                # Who does not read the answers is not asked for more.
+                await self._connection.until_writable()
         except ConnectionClosed:
             pass
 
@@ -188,7 +205,8 @@ class Subscriber:
                     self._ending = (code, reason)
                     self._work.set()
                 case LogonRequested():
-                    self._log_on(action)
+                    # Whether there is a place may take a while; the session holds what follows.
+                    self._logon = action
                 case StreamRequested():
                     self._start(action)
                 case StreamsCancelled():
@@ -198,11 +216,13 @@ class Subscriber:
                 case SignalReady():
                     self._signal(action)
 
-    def _log_on(self, action: LogonRequested) -> None:
+    async def _log_on(self, action: LogonRequested) -> None:
         credential = action.api_key or action.jwt_token or action.password
         found = self._authority.admit(credential, time.time())
         if isinstance(found, AccessRefused):
             self._perform(self._session.logon_failed("this key or token is not good"))
+        elif not await self._charge(found):
+            self._close(CloseCode.TOO_MANY_CONNECTIONS, f"{found.connections_max} are allowed")
         else:
             self.access = found
             self._perform(self._session.logged_on())

@@ -2,28 +2,61 @@
 
 Knows the library and the transport; knows nothing of streams. Handshake, reading, control
 frames and close are the library's. Data frames are made once for many connections, so they
-are written as bytes, which is sound because each write is one or more whole, unfragmented,
-uncompressed messages, and nothing here awaits between two bytes of one.
+are written as bytes, which is sound because each write is one or more whole, unfragmented
+messages, and nothing here awaits between two bytes of one. Added to the library: bounds that it
+does not have (control frames, a peer that does not close, plain HTTP answers to slow readers).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
-from websockets.protocol import State
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import Event, State
 
+from gateway.mlink.close_codes import CloseCode, reason_for
+from gateway.mlink.limits import RequestRate
 from gateway.net.access import Access
+from gateway.net.http import METHOD_BYTES_MAX, is_taken, method_not_allowed
+from gateway.net.kernel import bytes_not_acknowledged
+
+# A plain HTTP answer is written in pieces of this size, each when the one before has left.
+ANSWER_PIECE_BYTES = 64 << 10
+_PING = b"there?"
 
 
 def _nothing() -> None:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What the connection itself bounds, each with its ending."""
+
+    handshake_s: float = 10.0  # no whole request by then: cut
+    answer_s: float = 60.0  # a plain HTTP answer not taken by then: cut
+    close_s: float = 5.0  # no answer to our close by then: cut
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0  # nothing heard, nothing taken, nothing waiting: closed
+    control_per_s: float = 20.0  # more pings and pongs, for longer than the burst: closed FLOOD
+    control_burst: int = 100
+
+
 class SubscriberConnection(ServerConnection):
     """`write` never waits; what the peer has not taken is bounded by who asks `backlog` and `writable`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        limits: ConnectionLimits,
+        arrived: Callable[["SubscriberConnection"], bool],
+        left: Callable[["SubscriberConnection"], None],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.bytes_written = 0
         # Set at the handshake.
@@ -31,7 +64,18 @@ class SubscriberConnection(ServerConnection):
         self.access: Access | None = None
         # Called when the backlog has sunk below its low mark.
         self.on_writable: Callable[[], object] = _nothing
+        self.on_evict: Callable[[], object] = _nothing
+        self._limits = limits
+        self._arrived = arrived
+        self._left = left
+        self._control = RequestRate(limits.control_per_s, limits.control_burst, self.loop.time())
         self._writable = True
+        self._heard = asyncio.Event()
+        self._first = b""
+        self._is_http = False
+        self._cut: asyncio.TimerHandle | None = None
+
+    # Data, straight to the transport.
 
     def write(self, data: bytes) -> None:
         """Send whole WebSocket messages; nothing once the connection is closing."""
@@ -48,14 +92,47 @@ class SubscriberConnection(ServerConnection):
         """Whether the backlog is below its mark."""
         return self._writable
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._writable = False
+    async def until_writable(self) -> None:
+        """Wait while the backlog is above its mark; returns when the connection is lost, too."""
+        with contextlib.suppress(OSError):
+            await self.drain()
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._writable = True
-        self.on_writable()
+    # Is anybody there?
+
+    async def answers(self, timeout_s: float) -> bool:
+        """Ping, and wait for anything: a pong, a request, or bytes of ours acknowledged.
+
+        A slow reader's pong comes after all that waits in front of it, which may be far more than
+        the timeout; but its machine goes on acknowledging.
+        """
+        taken = self._taken()
+        self._heard.clear()
+        if self.protocol.state is State.OPEN and not self.transport.is_closing():
+            self.protocol.send_ping(_PING)
+            self.send_data()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._heard.wait()
+        except TimeoutError:
+            return self._taken() > taken
+        return True
+
+    def _taken(self) -> int:
+        return self.bytes_written - self.backlog() - bytes_not_acknowledged(self.transport)
+
+    async def keepalive(self) -> None:
+        """In the library's place: its own has a slow reader's pong wait behind the data, and closes it."""
+        while self.protocol.state is State.OPEN:
+            await asyncio.sleep(self._limits.ping_interval_s)
+            # One that takes nothing at all while there is something to take has a longer limit of its own.
+            if not await self.answers(self._limits.ping_timeout_s) and not self.backlog():
+                self._fail(CloseCode.INTERNAL, "no answer to pings")
+
+    def evict(self) -> None:
+        """End it, because a newer connection of the same key takes its place."""
+        self.on_evict()
+
+    # Ends.
 
     async def end(self, code: int, reason: str, timeout_s: float) -> None:
         """Close with a word why, bounded even when the peer has stopped reading, then cut."""
@@ -66,3 +143,107 @@ class SubscriberConnection(ServerConnection):
             pass
         finally:
             self.transport.abort()
+
+    def _fail(self, code: int, reason: str) -> None:
+        if self.protocol.state is State.OPEN:
+            self.protocol.fail(code, reason)
+            self.send_data()
+            self._bound_close()
+
+    def _bound_close(self) -> None:
+        """The library waits for ever for a peer that was told to go and does not."""
+        if self._cut is None:
+            self._cut = self.loop.call_later(self._limits.close_s, self.transport.abort)
+
+    # Plain HTTP.
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        """The library's, with the time for the request bounded apart from the time for the answer."""
+        async with asyncio.timeout(self._limits.handshake_s):
+            await asyncio.wait(
+                [self.request_rcvd, self.connection_lost_waiter], return_when=asyncio.FIRST_COMPLETED
+            )
+        await super().handshake(*args, **kwargs)
+
+    async def answer(self, response: Response, *, with_body: bool = True) -> None:
+        """Give a plain HTTP answer whole, then end the connection; the library would cut it after seconds."""
+        self._is_http = True
+        body, response.body = memoryview(response.body), b""
+        try:
+            async with asyncio.timeout(self._limits.answer_s):
+                self.transport.write(response.serialize())
+                for at in range(0, len(body) if with_body else 0, ANSWER_PIECE_BYTES):
+                    if self.transport.is_closing():
+                        break
+                    self.transport.write(bytes(body[at : at + ANSWER_PIECE_BYTES]))
+                    await self.drain()
+                self._say_no_more()
+                # Until the peer has read all and closes: an abort now would take back what is under way.
+                await asyncio.shield(self.connection_lost_waiter)
+        except (TimeoutError, OSError, RuntimeError):
+            pass
+        finally:
+            self.transport.abort()
+        await asyncio.shield(self.connection_lost_waiter)
+
+    def _say_no_more(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _refuse_method(self) -> None:
+        """The library reads no request with a body; so it is answered before it is read."""
+        self._is_http = True
+        self.transport.write(method_not_allowed().serialize())
+        self._say_no_more()
+        self._bound_close()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self._arrived(self):
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+        self._heard.set()
+        self._left(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard.set()
+        if self._is_http:
+            return
+        if self.request is None and len(self._first) < METHOD_BYTES_MAX:
+            self._first += data[: METHOD_BYTES_MAX - len(self._first)]
+            if not is_taken(self._first):
+                self._refuse_method()
+                return
+        super().data_received(data)
+        if self.protocol.state is State.CLOSING:
+            self._bound_close()
+
+    def process_event(self, event: Event) -> None:
+        if (
+            isinstance(event, Frame)
+            and event.opcode in (Opcode.PING, Opcode.PONG)
+            and not self._control.take(self.loop.time())
+        ):
+            detail = f"{self._limits.control_per_s:g} pings a second are allowed"
+            self._fail(CloseCode.FLOOD, reason_for(CloseCode.FLOOD, detail))
+            return
+        super().process_event(event)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._writable = True
+        self.on_writable()

@@ -50,6 +50,8 @@ class ServerSettings(Section):
     heartbeat_s: float = Field(default=5.0, ge=0.1, le=9.5)
     ping_interval_s: float = Field(default=20.0, ge=0.1, le=600)
     ping_timeout_s: float = Field(default=20.0, ge=0.1, le=600)
+    ghost_timeout_s: float = Field(default=2.0, ge=0.05, le=60)
+    answer_timeout_s: float = Field(default=60.0, ge=0.1, le=3_600)
     close_timeout_s: float = Field(default=5.0, ge=0.1, le=60)
     shutdown_timeout_s: float = Field(default=10.0, ge=0.5, le=600)
     never_reads_timeout_s: float = Field(default=300.0, ge=1, le=86_400)

@@ -55,6 +55,11 @@ class Access:
     def may_read_message(self, name: str) -> bool:
         return self.messages is None or name.casefold() in self.messages
 
+    @property
+    def rights(self) -> tuple[object, ...]:
+        """What it may see, apart from how much at once and how long."""
+        return (self.feeds, self.messages, self.stripes, self.replay)
+
     def allowed_stripes(self, table: StripeTable) -> frozenset[str]:
         """The primary stripes it may read. A name that the table does not have (any more) allows nothing."""
         if self.stripes is None:
