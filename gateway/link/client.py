@@ -31,6 +31,8 @@ from gateway.soup import client as soup_client
 from gateway.values import Block, Position
 
 BUFFER_BYTES_MAX = 1024 * 1024
+# What waits also costs an object, so that even empty messages fill the buffer.
+_ITEM_BYTES = 100
 _NORMAL_ENDS = (CloseReason.END_OF_SESSION, CloseReason.LOGOUT, CloseReason.ABORTED)
 _REASON_LETTERS = {CloseReason.NOT_AUTHORIZED: "A", CloseReason.SESSION_NOT_AVAILABLE: "S"}
 
@@ -321,4 +323,4 @@ def _messages_of(item: Block | Message) -> Iterator[Message]:
 
 
 def _size_of(item: Block | Message) -> int:
-    return len(item.payload) if isinstance(item, Message) else len(item.raw)
+    return _ITEM_BYTES + len(item.payload if isinstance(item, Message) else item.raw)
