@@ -17,6 +17,7 @@ from gateway.link import (
     ServedSession,
     SoupServer,
 )
+from gateway.simulator.exchange import Exchange, ExchangeSettings
 from gateway.soup import (
     Justify,
 )
@@ -156,3 +157,18 @@ async def test_their_client_talks_to_our_server_and_logs_out() -> None:
 
     assert heard == [b"hi"]
     assert ends == [CloseReason.LOGOUT]
+
+
+async def test_their_client_takes_a_whole_day_from_our_simulator() -> None:
+    messages = [b"message %d" % seq for seq in range(1, 501)]
+    async with Exchange(ExchangeSettings(session="TODAY01"), messages) as exchange:
+        await exchange.all_played()
+        async with their_client(exchange.port) as client:
+            received = await client.take(500)
+            exchange.extend([b"live"])
+            assert (await client.take(501))[-1] == theirs.SequencedData(b"live")
+            exchange.end()
+            await client.closed.wait()
+        await exchange.finished()
+
+    assert received == [theirs.SequencedData(message) for message in messages]
