@@ -7,6 +7,7 @@ decided in `feed_rules`, `feed_endpoints` and `feed_merge`.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -77,7 +78,7 @@ class Feed:
             Position(settings.session, settings.sequence),
             self._intake,
             publisher,
-            _monotonic,
+            time.monotonic,
             self._bell.ring,
             hot_standby=settings.hot_standby,
         )
@@ -107,6 +108,7 @@ class Feed:
 
     async def run(self) -> None:
         """Hold the upstream until cancelled; then log out."""
+        self._merge.stale.start_over()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch_stale(), name=f"feed {self.name} stale")
@@ -170,7 +172,7 @@ class Feed:
                 if self._endpoints.all_barred:
                     lane.state = FeedState.STOPPED
                 await self._bell.heard()
-            rank = self._endpoints.choose(_monotonic())
+            rank = self._endpoints.choose(time.monotonic())
             assert rank is not None
             lane, ending = await self._hold(lane, rank, tasks)
             await self._pause_before_dial(lane, ending, backoff)
@@ -200,7 +202,7 @@ class Feed:
                 await asyncio.wait({task})
                 self._merge.lanes.remove(lane)
                 lane, task, other, other_task = other, other_task, None, None
-            now = _monotonic()
+            now = time.monotonic()
             look_at = inf
             if other is None and lane.live and self._intake.trouble is None:
                 better = self._endpoints.preferred_to(lane.rank, now)
@@ -224,7 +226,7 @@ class Feed:
             case Barred.BESIDE_ANOTHER:
                 self._endpoints.bar_beside(lane.rank)
             case None if ending.at_fault:
-                self._endpoints.failed(lane.rank, _monotonic(), ending.up_s)
+                self._endpoints.failed(lane.rank, time.monotonic(), ending.up_s)
 
     # Both ways.
 
@@ -237,7 +239,7 @@ class Feed:
             merge.in_trouble(exc)
             return Ending(Drop.JOURNAL.value, str(exc), at_fault=False)
         try:
-            link = await self._dialler.dial(rank, asked, partial(merge.take, lane), _monotonic())
+            link = await self._dialler.dial(rank, asked, partial(merge.take, lane))
         except UpstreamLost as exc:
             return merge.lost(lane, str(exc))
         except asyncio.CancelledError:
@@ -278,11 +280,11 @@ class Feed:
             while self._intake.trouble is None:
                 await self._bell.heard()
             # A journal that works for a moment only is not well.
-            if _monotonic() - mended_at > self._journal_retry_max_s:
+            if time.monotonic() - mended_at > self._journal_retry_max_s:
                 self._journal_backoff.reset()
             await asyncio.sleep(self._journal_backoff.next_delay())
             if self._merge.mend():
-                mended_at = _monotonic()
+                mended_at = time.monotonic()
 
     async def _watch_stale(self) -> None:
         while True:
@@ -292,8 +294,4 @@ class Feed:
                 position.session if position is not None else "",
                 paused=self._intake.trouble is not None,
             )
-            await asyncio.sleep(look_at - _monotonic())
-
-
-def _monotonic() -> float:
-    return asyncio.get_running_loop().time()
+            await asyncio.sleep(look_at - time.monotonic())

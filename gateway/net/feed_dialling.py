@@ -3,6 +3,7 @@
 Reads certificate files once, when it is built, so that a wrong one stops the start; opens no socket.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -46,14 +47,14 @@ class Dialler:
         self._socket_options = tuple(_socket_options(settings))
 
     async def dial(
-        self, rank: int, asked: Position, on_events: Callable[[Iterator[ClientEvent], int], None], now: float
+        self, rank: int, asked: Position, on_events: Callable[[Iterator[ClientEvent], int], None]
     ) -> ClientLink:
         """Connect to the address and send the login. Raises UpstreamLost."""
         settings, endpoint = self._settings, self.endpoints[rank]
         session = ClientSession(
             self._login,
             asked,
-            now,
+            asyncio.get_running_loop().time(),
             heartbeat_s=settings.heartbeat_s,
             silence_s=settings.silence_s,
             login_timeout_s=settings.login_timeout_s,

@@ -353,6 +353,15 @@ async def test_an_upstream_that_is_not_there_is_waited_for_and_told_once(tmp_pat
     assert f"127.0.0.1:{upstream.port}" in down.detail
 
 
+def test_a_feed_may_be_built_before_there_is_a_loop(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "itch")
+    feed = Feed(feed_settings(1), journal, RecordingPublisher(journal))
+
+    assert feed.health.state is FeedState.WAITING
+    assert (feed.health.session, feed.health.next_seq, feed.health.lanes) == ("", 0, ())
+    journal.close()
+
+
 async def test_a_bug_of_the_publisher_ends_the_feed_and_is_not_hidden(tmp_path: Path) -> None:
     class Buggy(RecordingPublisher):
         def publish(self, block: Block) -> None:
