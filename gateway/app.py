@@ -161,7 +161,7 @@ class Gateway:
             keep_bytes=settings.retention_bytes,
         )
         try:
-            journal = Journal(settings.folder / feed, feed, limits)
+            journal = Journal(settings.folder, feed, limits)
         except OSError as exc:
             raise ConfigError(f"[journal] folder = {str(settings.folder)!r}: can't be used: {exc}") from exc
         for repaired in journal.repaired:

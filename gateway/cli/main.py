@@ -1,11 +1,22 @@
-"""The root of the command line: each subcommand registers itself here, in a file of its own.
+"""The root of the command line: mounts every command, and turns errors into one line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 your input.
 """
 
+import sys
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+from gateway.cli import journal, keys
+from gateway.cli.check_config import check_config
+from gateway.cli.demo import demo
+from gateway.cli.serve import serve
+from gateway.cli.simulate import simulate
+from gateway.cli.subscribe import subscribe
+from gateway.cli.tail import tail
+from gateway.errors import BadRequest, ConfigError, GatewayError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 
 @app.callback()
@@ -13,6 +24,22 @@ def root() -> None:
     """Hold SoupBinTCP sessions and serve what they carry as JSON over WebSocket."""
 
 
+for command in (demo, serve, check_config, simulate, tail, subscribe):
+    app.command()(command)
+app.add_typer(journal.app, name="journal")
+app.add_typer(keys.app, name="keys")
+
+
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except (ConfigError, BadRequest) as exc:
+        sys.exit(_told(exc, 2))
+    except GatewayError as exc:
+        sys.exit(_told(exc, 1))
+
+
+def _told(error: GatewayError, code: int) -> int:
+    print(f"gateway: {error}", file=sys.stderr)
+    return code

@@ -9,7 +9,7 @@ from typing import Any
 
 def run_until_interrupted(work: Coroutine[Any, Any, None]) -> bool:
     """Run `work`; Ctrl-C and SIGTERM cancel it, and that is a normal end. False when it was cut short so."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             return runner.run(_cancelled_by_signals(work))
         except KeyboardInterrupt:
@@ -32,7 +32,8 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> bool:
     return True
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one, the standard loop elsewhere."""
     if sys.platform == "win32":
         return None
     import uvloop

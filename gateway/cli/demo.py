@@ -1,0 +1,85 @@
+"""`gateway demo`: a simulated exchange and the gateway in one process, on loopback, without a key.
+
+Knows the simulator and the app; everything it starts ends with it.
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gateway.app import Gateway
+from gateway.cli.running import loop_factory
+from gateway.cli.serve import start_log, stop_on_signals
+from gateway.settings import (
+    EndpointSettings,
+    FeedSettings,
+    JournalSettings,
+    KeysSettings,
+    LogSettings,
+    ServerSettings,
+    Settings,
+    StripesSettings,
+)
+from gateway.simulator.exchange import Exchange, ExchangeSettings
+from gateway.simulator.market import Market
+from gateway.simulator.player import by_rate
+
+# Beside the package in a clone and in the image.
+STRIPES = Path(__file__).resolve().parents[2] / "config" / "stripes.toml"
+
+
+def demo(
+    port: Annotated[int, typer.Option(help="Where to serve; 0 takes a free port.")] = 8765,
+    tickers: Annotated[int, typer.Option(min=1, max=8000, help="How many tickers the market has.")] = 250,
+    rate: Annotated[float, typer.Option(min=1, help="Messages per second.")] = 2000.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0, help="End after so long; 0 runs until Ctrl-C.")] = 0.0,
+) -> None:
+    """Show the gateway at work: a made-up market of well-known tickers, streamed to whoever connects.
+
+    Nothing leaves this machine, and no key is needed. Open the printed page, or stream from another terminal:
+
+        gateway subscribe ws://127.0.0.1:8765/mlink/jsonf --message AddOrder --stripe A
+    """
+    start_log(LogSettings(level="warning"))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, tempfile.TemporaryDirectory() as folder:
+        runner.run(_demo(Path(folder), port, tickers, rate, seed, seconds))
+
+
+async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, seconds: float) -> None:
+    market = Market(tickers, seed, messages_per_s=rate)
+    async with Exchange(ExchangeSettings(), market.messages(), by_rate(rate)) as exchange:
+        exchange.extend(market.opening())
+        feed = FeedSettings(
+            name="itch", endpoints=(EndpointSettings(name="simulator", address=f"127.0.0.1:{exchange.port}"),)
+        )
+        settings = Settings(
+            server=ServerSettings(port=port, open_access=True),
+            journal=JournalSettings(folder=str(folder / "journal")),  # type: ignore[arg-type]
+            stripes=StripesSettings(file=str(STRIPES)),  # type: ignore[arg-type]
+            keys=KeysSettings(file=str(folder / "keys.toml")),  # type: ignore[arg-type]
+            feeds=(feed,),
+        )
+        gateway = Gateway(settings)
+        loop = asyncio.get_running_loop()
+        stop_on_signals(loop, gateway.stop)
+        if seconds:
+            loop.call_later(seconds, gateway.stop)
+        await gateway.run(ready=lambda gateway: _welcome(gateway, tickers, rate))
+
+
+def _welcome(gateway: Gateway, tickers: int, rate: float) -> None:
+    page, stream = gateway.urls()
+    console = Console(highlight=False)
+    what = f"{tickers} tickers, {rate:,.0f} messages/s, made up, on loopback"
+    console.print(f"\n[bold]soup-gateway demo[/bold]: {what}\n")
+    console.print(f"  page     [cyan]{page}[/cyan]")
+    console.print(f"  stream   [cyan]{stream}[/cyan]")
+    console.print(f"  health   [cyan]{page}readyz[/cyan]\n")
+    command = f".venv/bin/gateway subscribe {stream} --message AddOrder --stripe A"
+    console.print(f"  try      {command}", soft_wrap=True)
+    console.print("  end      Ctrl-C\n")

@@ -1,0 +1,77 @@
+"""`gateway serve`: run the gateway until it is told to stop. Knows the command line and the process."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.app import Gateway
+from gateway.cli.running import loop_factory
+from gateway.settings import LogSettings, load_settings
+
+CONFIG = Path("config/gateway.toml")
+
+
+def serve(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="The settings; every key is explained in it.")
+    ] = CONFIG,
+) -> None:
+    """Hold the feeds and serve subscribers until SIGTERM or Ctrl-C.
+
+    Everything the settings name is read and checked before any socket opens; what is wrong is said with file,
+    key and remedy, and the exit code is 2. A second signal ends at once.
+    """
+    settings = load_settings(config)
+    start_log(settings.log)
+    run(Gateway(settings))
+
+
+def run(gateway: Gateway) -> None:
+    """Run a gateway in this process until a signal comes."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_run(gateway))
+
+
+async def _run(gateway: Gateway) -> None:
+    loop = asyncio.get_running_loop()
+    stop_on_signals(loop, gateway.stop)
+    await gateway.run(ready=_say_where)
+
+
+def _say_where(gateway: Gateway) -> None:
+    for url in gateway.urls():
+        typer.echo(f"serving {url}", err=True)
+
+
+def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """The first SIGTERM or Ctrl-C calls `stop`; the second ends the process at once."""
+    came = 0
+
+    def on_signal() -> None:
+        nonlocal came
+        came += 1
+        if came > 1:
+            # What is not written by now is not lost: the journal has it, subscribers resume.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+
+
+def start_log(settings: LogSettings) -> None:
+    """Events of the life of a link to stderr, one line each."""
+    logging.basicConfig(
+        level=settings.level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    # Its handshake failures are strangers' doing; what matters of them is counted and told by us.
+    logging.getLogger("gateway.websockets").setLevel(logging.CRITICAL)
