@@ -17,6 +17,8 @@ class SlowBook:
     def __init__(self) -> None:
         self.tickers: dict[int, bytes] = {}
         self.orders: dict[int, Order] = {}
+        # Prices by (locate, side) and reference.
+        self.sides: dict[tuple[int, str], dict[int, int]] = {}
         self.seen_references: set[int] = set()
         self.seen_matches: set[int] = set()
         self.halted: set[int] = set()
@@ -80,10 +82,10 @@ class SlowBook:
 
     def take_D(self, locate: int, message: bytes) -> None:
         reference = number(message, 11, 8)
-        assert self.orders.pop(reference).locate == locate
+        assert self.remove(reference).locate == locate
 
     def take_U(self, locate: int, message: bytes) -> None:
-        old = self.orders.pop(number(message, 11, 8))
+        old = self.remove(number(message, 11, 8))
         assert old.locate == locate
         self.add(locate, number(message, 19, 8), old.side, number(message, 27, 4), number(message, 31, 4))
 
@@ -124,6 +126,7 @@ class SlowBook:
         other = self.best(locate, "S" if side == "B" else "B")
         assert other is None or (price < other if side == "B" else price > other), "the book is crossed"
         self.orders[reference] = Order(locate, side, shares, price)
+        self.sides.setdefault((locate, side), {})[reference] = price
 
     def reduce(self, locate: int, reference: int, shares: int) -> Order:
         order = self.orders[reference]
@@ -131,7 +134,7 @@ class SlowBook:
         assert 0 < shares <= order.shares
         order.shares -= shares
         if order.shares == 0:
-            del self.orders[reference]
+            self.remove(reference)
         return order
 
     def match(self, locate: int, match: int, price: int) -> None:
@@ -142,12 +145,15 @@ class SlowBook:
         self.prices.setdefault(locate, []).append(price)
 
     def best(self, locate: int, side: str) -> int | None:
-        prices = [
-            order.price for order in self.orders.values() if order.locate == locate and order.side == side
-        ]
+        prices = self.sides.get((locate, side), {}).values()
         if not prices:
             return None
         return max(prices) if side == "B" else min(prices)
+
+    def remove(self, reference: int) -> Order:
+        order = self.orders.pop(reference)
+        del self.sides[order.locate, order.side][reference]
+        return order
 
 
 def number(message: bytes, at: int, size: int) -> int:

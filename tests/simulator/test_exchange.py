@@ -136,11 +136,16 @@ async def test_history_beyond_its_limit_is_rejected_with_s() -> None:
             await client_of(exchange, sequence=oldest - 1)
 
 
-async def test_played_at_once_a_day_larger_than_the_history_is_lost_to_nobody() -> None:
-    day = [b"%05d" % number + bytes(1_000) for number in range(8_000)]
+async def test_played_at_once_a_day_larger_than_the_history_waits_for_the_slowest_client() -> None:
+    day = [b"%05d" % number + bytes(1_000) for number in range(20_000)]
     settings = ExchangeSettings(history_bytes_max=3_000_000, end=True)
     async with Exchange(settings, day) as exchange, client_of(exchange) as client:
-        _, payloads = await taken(client)
+        payloads = []
+        for _ in range(3_000):
+            payloads.append((await client.receive()).payload)
+            await asyncio.sleep(0)
+        assert exchange.played < 20_000
+        payloads += (await taken(client))[1]
 
     assert payloads == day
 
@@ -217,13 +222,15 @@ async def test_rewind_answers_the_next_login_with_a_lower_number() -> None:
 
 @pytest.mark.parametrize(("asked", "first"), [(1, 11), (51, 61), (98, 108)])
 async def test_skip_accepts_the_next_login_above_what_was_asked(asked: int, first: int) -> None:
+    more = [b"more %d" % number for number in range(101, 111)]
     async with exchange_of(Faults(skip=10)) as exchange:
         await exchange.all_played()
         async with client_of(exchange, sequence=asked) as client:
-            exchange.extend(b"more %d" % number for number in range(101, 111))
-            numbers, _ = await taken(client, 111 - first)
+            exchange.extend(more)
+            numbers, payloads = await taken(client, 111 - first)
 
     assert numbers == list(range(first, 111))
+    assert payloads == [*DAY, *more][first - 1 :]
 
 
 async def test_garbage_comes_after_so_many_messages_and_then_all_goes_on() -> None:

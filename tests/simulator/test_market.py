@@ -29,8 +29,8 @@ def test_every_message_of_a_day_makes_sense_to_a_slow_and_obvious_book(
 def test_halts_pauses_and_rare_news_make_sense_too() -> None:
     market, book = Market(2, 5), SlowBook()
 
-    # Halts are rare; this seed has all kinds of them within a short stretch.
-    for message in [*market.opening(), *market.take(25_000)]:
+    # Halts are rare, and what must not happen in one is rarer still.
+    for message in [*market.opening(), *market.take(400_000)]:
         book.take(message)
 
     assert book.states == {"H", "P", "Q", "T"}

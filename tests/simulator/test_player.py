@@ -41,6 +41,15 @@ def test_a_speed_divides_the_times() -> None:
     assert player.deadline() == pytest.approx(0.5)
 
 
+def test_a_time_stamp_far_in_the_past_does_not_pass_for_lateness() -> None:
+    player = Player(stamped(36_000, 10, 36_001), by_time_stamp(), now=1000.0)
+
+    assert numbers(player.take(1000.0, limit=1)) == [0]
+    assert numbers(player.take(1000.0)) == [1]
+    assert player.delayed_s == 0
+    assert player.deadline() == pytest.approx(1001.0)
+
+
 def test_a_rate_spreads_the_messages_evenly() -> None:
     player = Player(stamped(*[0] * 10), by_rate(4), now=1.0)
 
