@@ -113,12 +113,17 @@ class Intake:
 
     def start_session(self, session: str, first_seq: int) -> None:
         """Go on in a session that is new to the journal."""
-        self._journal.roll(session, first_seq)
-        self._publisher.start_session(session)
+        self._tell_session(self._journal.roll(session, first_seq))
 
     def continue_session(self, session: str) -> None:
         """Go on in the journal's newest session, even if it was taken for ended."""
-        self._journal.roll(session)
+        self._tell_session(self._journal.roll(session))
+
+    def _tell_session(self, position: Position) -> None:
+        """Tell of a session once. Also when the first try to tell it failed, with the journal rolled already."""
+        if self._published is None or self._published.session != position.session:
+            self._publisher.start_session(position.session)
+            self._published = position
 
     def end_session(self) -> None:
         self._journal.end_session()

@@ -364,3 +364,25 @@ def test_a_lane_that_is_dropped_before_its_dial_returns_is_aborted_as_soon_as_it
 
     assert line.aborted == ["no room"]
     assert not line.reading
+
+
+def test_a_publisher_that_could_not_begin_a_session_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may write state of its own when a session begins, and the disk may be full."""
+
+    def refuses(session: str) -> None:
+        raise JournalFull("no room")
+
+    with monkeypatch.context() as full:
+        full.setattr(bench.publisher, "start_session", refuses)
+        bench.enter(bench.first)
+    assert bench.first.dropped is Drop.JOURNAL
+    bench.merge.lost(bench.first, LOST)
+    assert bench.merge.mend()
+
+    bench.enter(bench.first)
+    bench.take(bench.first, run(1, 10))
+
+    assert bench.publisher.sessions == ["S1"]
+    assert bench.publisher.has_all("S1", 10)
