@@ -77,7 +77,7 @@ class Feed:
         merge = StripeMerge(trackers) if len(requests) > 1 else None
         buffer = Buffer(self.options.buffer_messages)
         subscriptions = [
-            Subscription(request, tracker, buffer, merge.keep if merge else None)
+            Subscription(request, tracker, buffer, merge)
             for request, tracker in zip(requests, trackers, strict=True)
         ]
         if merge or options.get("own_socket"):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gateway.client.errors import Incomplete
 from gateway.client.message import Batch
+from gateway.client.positions import FeedPosition
 from gateway.client.tracker import Tracker
 
 # Where a message says whose it is. One that has none of these is remembered: more memory, same result.
@@ -27,6 +28,8 @@ class StripeMerge:
         self._prune_at = min(_PRUNE_EVERY, remembered_max)
         # Per feed its sessions, oldest first, each with the numbers seen in any stripe.
         self._seen: dict[str, dict[str, set[int]]] = {}
+        #: Why the stream has to end once what `keep` gave is handed on.
+        self.overrun: Incomplete | None = None
         #: Messages that another stripe had brought already.
         self.doubles = 0
 
@@ -48,11 +51,10 @@ class StripeMerge:
         if self._size >= self._prune_at:
             self._prune()
             if self._size > self._max:
-                # Nothing of this batch is given out: its place is behind the positions in the error.
-                raise Incomplete(
+                self.overrun = Incomplete(
                     f"the stripes ran apart by more than {self._max} messages without a ticker; read each "
                     f"stripe by itself, or keep the ticker in the view",
-                    min((tracker.positions() for tracker in self._trackers), key=lambda each: len(each)),
+                    self._earliest(),
                 )
             self._prune_at = min(self._size + _PRUNE_EVERY, self._max)
         return kept
@@ -60,6 +62,16 @@ class StripeMerge:
     def sessions(self, src: str) -> list[str]:
         """The sessions of a feed in the order they appeared."""
         return list(self._seen.get(src, ()))
+
+    def _earliest(self) -> tuple[FeedPosition, ...]:
+        """Per feed the position of the stripe that is furthest behind."""
+        earliest: dict[str, FeedPosition] = {}
+        for at in (at for tracker in self._trackers for at in tracker.positions()):
+            order = self.sessions(at.src)
+            had = earliest.setdefault(at.src, at)
+            if (_index(order, at.session), at.next_seq) < (_index(order, had.session), had.next_seq):
+                earliest[at.src] = at
+        return tuple(earliest.values())
 
     def _prune(self) -> None:
         """Forget what every stripe is past."""
@@ -82,3 +94,8 @@ class StripeMerge:
                 # No floor: every stripe is in a later session.
                 by_session[session] = set() if floor is None else {seq for seq in seen if seq >= floor}
         self._size = sum(len(seen) for by_session in self._seen.values() for seen in by_session.values())
+
+
+def _index(order: list[str], session: str) -> int:
+    """Where a session stands among those that have sent something; one that has not is the newest."""
+    return order.index(session) if session in order else len(order)

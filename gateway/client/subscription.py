@@ -6,9 +6,9 @@ one per stripe.
 
 import logging
 from collections import deque
-from collections.abc import Callable
 
 from gateway.client.buffer import Buffer
+from gateway.client.merging import StripeMerge
 from gateway.client.message import Batch
 from gateway.client.notices import Notice, SequenceGap, SessionChange
 from gateway.client.request import Request
@@ -21,14 +21,14 @@ TOLD_MAX = 64
 
 
 class Subscription:
-    """`keep` may drop what another stripe of the same stream has brought already."""
+    """`merge` may drop what another stripe of the same stream has brought already."""
 
     def __init__(
         self,
         request: Request,
         tracker: Tracker,
         buffer: Buffer,
-        keep: Callable[[Batch], Batch] | None = None,
+        merge: StripeMerge | None = None,
     ) -> None:
         self.request = request
         self.tracker = tracker
@@ -37,15 +37,17 @@ class Subscription:
         self.number = 0
         #: How often its own resume was refused in a row.
         self.refusals = 0
-        self._keep = keep
+        self._merge = merge
         self._told: deque[Notice] = deque(maxlen=TOLD_MAX)
 
     def give(self, batch: Batch) -> None:
         """Hand on what arrived."""
-        if self._keep is not None:
-            batch = self._keep(batch)
+        if self._merge is not None:
+            batch = self._merge.keep(batch)
         if len(batch):
             self.buffer.put(batch)
+        if self._merge is not None and self._merge.overrun is not None:
+            raise self._merge.overrun
 
     def tell(self, notice: Notice) -> None:
         """Put a notice at its place in the stream."""

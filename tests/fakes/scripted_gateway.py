@@ -19,6 +19,12 @@ from gateway.mlink.frames import InputReader, frame
 Ack = tuple[str, str]
 
 
+async def until(claim: Callable[[], bool]) -> None:
+    """Let the others run until a claim holds; the suite's own time limit is the bound."""
+    while not claim():  # noqa: ASYNC110  # what is waited for has no event, and should not need one
+        await asyncio.sleep(0)
+
+
 class Stream:
     def __init__(self, body: dict) -> None:
         self.body = body
@@ -121,7 +127,8 @@ class ScriptedGateway:
 
     async def send_raw(self, data: bytes) -> None:
         for connection in list(self._running):
-            await connection.send(data)
+            with suppress(ConnectionClosed):
+                await connection.send(data)
 
     def _admit(self, connection: ServerConnection, request: object) -> object:
         self.handshakes += 1
