@@ -120,7 +120,7 @@ class Intake:
         self._tell_session(self._journal.roll(session))
 
     def _tell_session(self, position: Position) -> None:
-        """Tell of a session once. Also when the first try to tell it failed, with the journal rolled already."""
+        """Tell of a session once; again when the first try failed, though the journal has rolled already."""
         if self._published is None or self._published.session != position.session:
             self._publisher.start_session(position.session)
             self._published = position
