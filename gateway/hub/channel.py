@@ -3,8 +3,10 @@
 Knows codecs, directory and records; knows nothing of subscribers.
 """
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from typing import Protocol
 
 import orjson
@@ -17,6 +19,10 @@ from gateway.values import Block, Gap, Position
 
 # How much of a past session is read at a time when its directory has to be found again.
 SCAN_BYTES = 1 << 20
+# Past sessions whose meaning is kept while somebody reads them; a context has some megabytes.
+PAST_CONTEXTS_MAX = 4
+# Ended sessions whose length is known, so that a reader of them can be told how far it is behind.
+ENDS_KEPT_MAX = 64
 
 
 class BlockReader(Protocol):
@@ -62,12 +68,20 @@ class Channel:
         self._stripes = stripes
         self.records: dict[str, dict[str, Record]] = {}
         self.context = SessionContext("", Directory(codecs), stripes)
-        self._past: SessionContext | None = None
+        # Sessions that the feed joined late, and the number it joined at.
+        self._joined_at: dict[str, int] = {}
+        # One past the last number of sessions that ended while we ran, in order.
+        self._ends: OrderedDict[str, int] = OrderedDict()
+        # Least recently read first.
+        self._past: OrderedDict[str, SessionContext] = OrderedDict()
 
     def start_session(self, session: str) -> None:
         """Forget the old session's directory and records: locate codes and state are of one session."""
         if self.context.session:
-            self._past = self.context
+            self._keep(self.context)
+            self._ends[self.position.session] = self.position.next_seq
+            if len(self._ends) > ENDS_KEPT_MAX:
+                self._ends.popitem(last=False)
         self.context = SessionContext(session, Directory(self.codecs), self._stripes)
         self.records = {}
         self.begun = False
@@ -77,32 +91,70 @@ class Channel:
         """The session's messages begin at this number, which is 1 unless the feed joined it late."""
         self.begun = True
         self.position = Position(self.position.session, first_seq)
+        if first_seq > 1:
+            self._joined_at[self.position.session] = first_seq
         if not self.began_at.session:
             self.began_at = self.position
+
+    def readable(self, position: Position) -> Position:
+        """Where a reader at `position` has to go on: it may have begun before the feed's messages did."""
+        if not position.session:
+            return self.began_at
+        joined_at = self._joined_at.get(position.session, 1)
+        return position if position.next_seq >= joined_at else Position(position.session, joined_at)
+
+    def after(self, position: Position) -> int:
+        """How many numbers there are from `position` on; of sessions whose end is not known, none."""
+        if position.session == self.position.session:
+            return max(0, self.position.next_seq - position.next_seq)
+        count = self.position.next_seq - 1
+        for session in reversed(self._ends):
+            if session == position.session:
+                return count + max(0, self._ends[session] - position.next_seq)
+            count += self._ends[session] - 1
+        return self.position.next_seq - 1
 
     def context_of(self, session: str) -> SessionContext:
         """What the bytes of `session` mean; of a past one, from the state saved at its end."""
         if session == self.context.session:
             return self.context
-        if self._past is None or self._past.session != session:
-            saved = self.reader.state_at_end(session) if self.reader else None
-            if saved is not None:
-                directory, _ = self._loaded(saved)
-            else:
-                directory = self._scan(session)
-            self._past = SessionContext(session, directory, self._stripes)
-        return self._past
+        found = self._past.get(session)
+        if found is not None:
+            self._past.move_to_end(session)
+            return found
+        saved = self.reader.state_at_end(session) if self.reader else None
+        if saved is not None:
+            directory, _ = self._loaded(saved)
+        else:
+            directory = self._scan(session)
+        context = SessionContext(session, directory, self._stripes)
+        self._keep(context)
+        return context
 
-    def matching(self, names: frozenset[tuple[str, str]]) -> list[tuple[str, str, Record]]:
-        """The latest record of each key of the named messages, as (name, key, record), in order of number."""
-        found = [
-            (name, key, record)
+    def records_of(self, names: frozenset[tuple[str, str]]) -> Iterator[tuple[str, str, Record]]:
+        """The latest record of each key of the named messages as they are now, in order of number.
+
+        Given out one by one, so that a caller can take them in slices.
+        """
+        # Within a message they stand in order already; copying that costs little, sorting all would not.
+        copied = [
+            [(record.seq, name, key, record) for key, record in keyed.items()]
             for name, keyed in self.records.items()
             if (self.name, name) in names
-            for key, record in keyed.items()
+        ]
+        return ((name, key, record) for _, name, key, record in merge(*copied, key=lambda each: each[0]))
+
+    def records_at(
+        self, names: frozenset[tuple[str, str]], keys: Collection[tuple[str, str]]
+    ) -> Iterator[tuple[str, str, Record]]:
+        """The same of some (name, key) pairs only, at the cost of these."""
+        found = [
+            (name, key, record)
+            for name, key in keys
+            if (self.name, name) in names and (record := self.records.get(name, {}).get(key)) is not None
         ]
         found.sort(key=lambda each: each[2].seq)
-        return found
+        return iter(found)
 
     def dump(self) -> bytes:
         """Directory and records as bytes; they are the state at `position` and are saved with it."""
@@ -119,6 +171,14 @@ class Channel:
         self.records = records
         self.position = position
         self.begun = True
+        self.received_ns = max(
+            (record.received_ns for keyed in records.values() for record in keyed.values()), default=0
+        )
+
+    def _keep(self, context: SessionContext) -> None:
+        self._past[context.session] = context
+        if len(self._past) > PAST_CONTEXTS_MAX:
+            self._past.popitem(last=False)
 
     def _loaded(self, saved: bytes) -> tuple[Directory, dict[str, dict[str, Record]]]:
         try:

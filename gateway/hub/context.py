@@ -66,5 +66,8 @@ class SessionContext:
         return self._stripe_of(ticker), orjson.dumps(ticker).decode()
 
     def _set(self, locate: int, ticker: str) -> None:
+        if locate == 0:
+            # Whatever a directory says of it: `at` has to answer the same.
+            return
         self.stripes_by_locate[locate] = self._stripe_of(ticker)
         self.json_by_locate[locate] = orjson.dumps(ticker).decode()

@@ -18,6 +18,7 @@ class Group:
         # Streams of this spec that are running, live or not; with none left the group is dropped.
         self.streams = 0
         self.sent = 0
+        self.sent_bytes = 0
         self._texts: list[str] = []
         self._uncounted = 0
         self.target = Target(spec, append=self._texts.append)
@@ -37,6 +38,7 @@ class Group:
         """This turn's texts as WebSocket messages."""
         self.sent += len(self._texts) - self._uncounted
         data = self.wired(self._texts)
+        self.sent_bytes += len(data)
         self._texts.clear()
         self._uncounted = 0
         return data
@@ -50,6 +52,6 @@ class Group:
         if feed not in self._routers:
             texts: list[str] = []
             router = Router(feed, codecs[feed])
-            router.set_targets([Target(self.spec, append=texts.append)])
+            router.add_target(Target(self.spec, append=texts.append))
             self._routers[feed] = (router, texts)
         return self._routers[feed]

@@ -4,21 +4,20 @@ Knows channels, groups and streams, and a sink per connection. Knows no socket, 
 await: what waits (a subscriber that drains) is the connection's own task, which calls `step`.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 
 from gateway.decode import Codecs
 from gateway.errors import LocalProtocolError
-from gateway.hub.channel import Channel, Record
+from gateway.hub.channel import Channel
 from gateway.hub.group import Group
 from gateway.hub.limits import HubLimits
 from gateway.hub.outbox import Outbox
+from gateway.hub.pieces import Notice, Pieces
 from gateway.hub.router import Target
 from gateway.hub.spec import Delivery, StreamSpec
 from gateway.hub.stream import Coverage, Sink, State, Stream
+from gateway.hub.turns import Turns
 from gateway.values import Block, Gap, Position
-
-# The text of a notice in a stream at its place: (feed, session, gap or None for a new session, framed).
-Notice = Callable[[str, str, Gap | None, bool], str]
 
 
 class Hub:
@@ -43,6 +42,10 @@ class Hub:
         self._codecs: dict[str, Codecs] = {}
         self._groups: dict[StreamSpec, Group] = {}
         self._latest: set[Stream] = set()
+        # Conflated streams that have something waiting since the last flush.
+        self._stirred: list[Stream] = []
+        self._pieces = Pieces(limits, clock_ns, notice, self._channels, self._codecs)
+        self.turns = Turns(schedule)
         self._flush_is_due = False
         self._unflushed = 0
 
@@ -60,7 +63,6 @@ class Hub:
         """Make a feed known. Its position is where publishing will start."""
         self._channels[channel.name] = channel
         self._codecs[channel.name] = channel.codecs
-        self._retarget({channel.name})
 
     # The way of the data.
 
@@ -88,15 +90,18 @@ class Hub:
     def publish_gap(self, feed: str, gap: Gap) -> None:
         """Tell every stream of the feed, at its place, that numbers are missing for good."""
         channel = self._channels[feed]
-        channel.begun = True
-        self._tell(feed, channel.position.session, gap)
+        if gap.session != channel.position.session:
+            self.start_session(feed, gap.session)
+        if not channel.begun:
+            channel.begin(gap.from_seq)
+        self._tell(feed, gap.session, gap)
         channel.position = Position(gap.session, gap.to_seq + 1)
 
     def publish_unsequenced(self, feed: str, payload: bytes, received_ns: int) -> None:
         """Give best-effort data to live streams; it has no number, so it is not counted and not replayed."""
         channel = self._channels[feed]
         for group in self._groups.values():
-            if group.members:
+            if group.members and feed in group.spec.feeds:
                 router, texts = group.reader(feed, self._codecs)
                 router.route_unsequenced(payload, received_ns, channel.context, self._clock_ns())
                 for text in texts:
@@ -126,15 +131,14 @@ class Hub:
                 if stream.covered is None:
                     sink.write(data)
                 else:
-                    sink.write(data + group.wired([stream.covered()]))
+                    sink.write(data + group.wired([stream.covered(self._pieces.coverage(stream))]))
                 if sink.backlog() > self._limits.backlog_bytes_max:
                     overloaded.add(sink)
         if overloaded:
             self._set_behind(overloaded)
-        for stream in self._latest:
-            if stream.outbox and not stream.woken:
-                stream.woken = True
-                stream.sink.wake()
+        for stream in self._stirred:
+            stream.sink.wake()
+        self._stirred.clear()
 
     # Streams.
 
@@ -147,7 +151,7 @@ class Hub:
         *,
         resume: Mapping[str, Position] | None = None,
         newer_than_ns: int = 0,
-        keys: Container[tuple[str, str]] | None = None,
+        keys: Collection[tuple[str, str]] | None = None,
         polled: bool = False,
     ) -> Stream:
         """Start a stream; nothing is written before `step` is called.
@@ -161,7 +165,9 @@ class Hub:
         if group is None:
             group = self._groups[spec] = Group(spec)
         group.streams += 1
-        outbox = Outbox(self._limits.latest_keys_max) if delivery is Delivery.LATEST else None
+        outbox = None
+        if delivery is Delivery.LATEST:
+            outbox = Outbox(self._limits.latest_keys_max, lambda: self._stirred.append(stream))
         stream = Stream(sink, spec, group, delivery, tag, outbox)
         stream.polled = polled
         here = {feed: self._channels[feed].position for feed in spec.feeds}
@@ -170,12 +176,14 @@ class Hub:
             stream.state = State.BEHIND
         else:
             stream.positions = here
+            stream.high_ns = self._pieces.received_ns(spec)
             if newer_than_ns >= 0:
-                stream.snapshot = self._snapshot(spec, keys, newer_than_ns)
+                stream.snapshot = self._pieces.records(spec, keys, newer_than_ns)
         if outbox is not None:
+            stream.taken = here
             stream.target = Target(spec, put=outbox.put, keys=keys)
             self._latest.add(stream)
-            self._retarget(spec.feeds)
+            self._add(stream.target)
         return stream
 
     def close(self, stream: Stream) -> None:
@@ -184,13 +192,14 @@ class Hub:
             return
         self.flush()
         group = stream.group
-        stream.leave(self._positions(stream), State.CLOSED)
-        group.members.discard(stream)
-        self._latest.discard(stream)
+        stream.leave(self._pieces.positions(stream), State.CLOSED)
+        self._leave(stream)
+        if stream.target is not None:
+            self._latest.discard(stream)
+            self._remove(stream.target)
         group.streams -= 1
         if group.streams == 0:
             del self._groups[group.spec]
-        self._retarget(group.spec.feeds)
 
     def step(self, stream: Stream) -> bool:
         """Write the next piece of a stream that is not live; False when there is nothing more to do now.
@@ -199,87 +208,73 @@ class Hub:
         for its socket to drain, between two.
         """
         if stream.state is State.SNAPSHOT:
-            if stream.snapshot:
-                self._step_snapshot(stream)
+            if stream.snapshot is not None:
+                if not self._pieces.write_snapshot(stream):
+                    stream.snapshot = None
                 return True
             if stream.outbox is not None:
                 stream.state = State.LATEST
+                stream.taken = {**stream.taken, **stream.positions}
                 stream.positions = {}
                 return False
             stream.state = State.PARKED if stream.polled else State.BEHIND
-        if stream.state is State.BEHIND:
-            return self._step_behind(stream)
-        return False
+        return stream.state is State.BEHIND and self._step_behind(stream)
 
-    def take_latest(self, stream: Stream) -> int:
-        """Write what a conflated stream has waiting; the number of records written."""
-        assert stream.outbox is not None
-        stream.woken = False
-        texts = stream.outbox.take()
-        stream.taken = self._positions(stream)
-        self._write(stream, texts)
-        return len(texts)
+    def begin_latest(self, stream: Stream) -> None:
+        """Let what a conflated stream has waiting leave as one batch, by `take_latest`."""
+        self._pieces.begin_latest(stream)
+
+    def take_latest(self, stream: Stream) -> bool:
+        """Write a slice of what a conflated stream has waiting; whether the batch has more."""
+        return self._pieces.write_latest(stream)
 
     def ready(self, stream: Stream, *, again: bool = False) -> None:
         """Let a polled stream go on up to now; with `again`, conflated records are all sent once more."""
         if stream.state is State.PARKED:
             stream.state = State.BEHIND
         elif stream.state is State.LATEST and again and stream.outbox is not None:
-            stream.outbox.take()
+            stream.outbox.clear()
+            stream.positions = {feed: self._channels[feed].position for feed in stream.spec.feeds}
+            stream.high_ns = self._pieces.received_ns(stream.spec)
             keys = stream.target.keys if stream.target else None
-            stream.snapshot = self._snapshot(stream.spec, keys, 0)
+            stream.snapshot = self._pieces.records(stream.spec, keys, 0)
             stream.state = State.SNAPSHOT
 
-    def send_records(self, stream: Stream, keys: Container[tuple[str, str]], newer_than_ns: int = 0) -> None:
+    def send_records(self, stream: Stream, keys: Collection[tuple[str, str]], newer_than_ns: int = 0) -> None:
         """Send the latest records of these keys before anything else; what changes meanwhile is conflated."""
-        stream.snapshot += self._snapshot(stream.spec, keys, newer_than_ns)
+        assert stream.outbox is not None
+        records = list(self._pieces.records(stream.spec, keys, newer_than_ns))
+        stream.outbox.discard(keys)
+        stream.snapshot = iter([*(stream.snapshot or ()), *records])
         stream.state = State.SNAPSHOT
 
     def coverage(self, stream: Stream) -> list[Coverage]:
         """What the stream can be sure of: per feed, the number up to which all that matches was sent."""
         if stream.state is State.LIVE:
             self.flush()
-        sent = stream.sent
-        positions = self._positions(stream)
-        if stream.outbox is not None and (len(stream.outbox) or stream.state is State.SNAPSHOT):
-            positions = stream.taken
-        return [
-            Coverage(feed, position.session, position.next_seq - 1, sent)
-            for feed, position in sorted(positions.items())
-            if position.session
-        ]
+        return self._pieces.coverage(stream)
+
+    def highwater_ns(self, stream: Stream) -> int:
+        """All that matches and was received up to this time was sent; ns since the epoch."""
+        if stream.is_live or (stream.state is State.LATEST and not stream.outbox):
+            return self._pieces.received_ns(stream.spec)
+        return stream.high_ns
 
     def lag(self, stream: Stream) -> tuple[int, float]:
         """How far a stream that is not live is behind: (messages it has not looked at, seconds).
 
-        Of a session before the current one, all of the current one counts.
+        Of sessions that ended before the gateway was started the messages are not counted.
         """
-        messages, since_ns = 0, self._clock_ns()
-        now_ns = since_ns
+        messages, now_ns = 0, self._clock_ns()
+        since_ns = now_ns
         for feed, position in stream.positions.items():
             channel = self._channels[feed]
-            first = position.next_seq if position.session == channel.position.session else 1
-            messages += max(0, channel.position.next_seq - first)
-            if position != channel.position:
+            messages += channel.after(position)
+            if position != channel.position and stream.read_ns:
                 since_ns = min(since_ns, stream.read_ns)
         return messages, (now_ns - since_ns) / 1e9
 
     # Inside.
-
-    def _snapshot(
-        self, spec: StreamSpec, keys: Container[tuple[str, str]] | None, newer_than_ns: int
-    ) -> list[tuple[str, str, Record]]:
-        found = []
-        for feed in sorted(spec.feeds):
-            channel = self._channels[feed]
-            for name, key, record in channel.matching(spec.messages):
-                if record.received_ns > newer_than_ns and (keys is None or (name, key) in keys):
-                    found.append((feed, channel.position.session, record))
-        return found
-
-    def _positions(self, stream: Stream) -> dict[str, Position]:
-        here = {feed: self._channels[feed].position for feed in stream.spec.feeds}
-        return {**here, **stream.positions}
 
     def _flush_soon(self) -> None:
         if not self._flush_is_due:
@@ -290,55 +285,24 @@ class Hub:
         for group in self._groups.values():
             if group.members and feed in group.spec.feeds:
                 group.add_uncounted(self._notice(feed, session, gap, group.spec.framed))
+        for stream in self._latest:
+            if stream.outbox is not None and feed in stream.spec.feeds:
+                stream.outbox.put_notice(feed, self._notice(feed, session, gap, stream.spec.framed))
         self._flush_soon()
 
-    def _set_behind(self, sinks: set[Sink]) -> None:
+    def _set_behind(self, sinks: Container[Sink]) -> None:
         """Take every live stream of these sinks out of its group; all of its bytes so far are written."""
-        left: set[str] = set()
-        for group in self._groups.values():
+        for group in list(self._groups.values()):
             for stream in [member for member in group.members if member.sink in sinks]:
-                stream.leave(self._positions(stream), State.BEHIND)
+                stream.leave(self._pieces.positions(stream), State.BEHIND)
+                stream.high_ns = self._pieces.received_ns(stream.spec)
                 stream.fell_behind = True
                 stream.read_ns = self._clock_ns()
-                group.members.discard(stream)
-                left |= group.spec.feeds
-        self._retarget(left)
-        for sink in sinks:
-            sink.wake()
-
-    def _retarget(self, feeds: Container[str]) -> None:
-        """Work out anew who wants texts of these feeds: groups with live members, and conflated streams."""
-        for name, channel in self._channels.items():
-            if name in feeds:
-                targets = [group.target for group in self._groups.values() if group.members]
-                targets += [stream.target for stream in self._latest if stream.target is not None]
-                channel.router.set_targets(targets)
-
-    def _step_snapshot(self, stream: Stream) -> None:
-        now_ns = self._clock_ns()
-        written: list[str] = []
-        for feed, session, record in stream.snapshot[: self._limits.snapshot_records]:
-            router, texts = stream.group.reader(feed, self._codecs)
-            router.route(record.block(session), self._channels[feed].context_of(session), now_ns)
-            written += texts
-            texts.clear()
-        del stream.snapshot[: self._limits.snapshot_records]
-        self._write(stream, written)
+                self._leave(stream)
+                stream.sink.wake()
 
     def _step_behind(self, stream: Stream) -> bool:
-        for feed, position in stream.positions.items():
-            channel = self._channels[feed]
-            if position == channel.position or channel.reader is None:
-                continue
-            if not position.session:
-                # It began before the feed's first message ever came.
-                stream.positions[feed] = position = channel.began_at
-            ahead = stream.ahead.pop(feed, None)
-            items = [ahead] if ahead else channel.reader.read(position, self._limits.catch_up_bytes)
-            if not items:
-                # The journal ends where the previous session ended: a new one began, still empty.
-                items = [Block(channel.position.session, channel.position.next_seq, 0, 0, b"")]
-            self._read_on(stream, channel, position, items[0])
+        if self._pieces.write_from_journal(stream):
             return True
         if stream.polled:
             stream.state = State.PARKED
@@ -349,35 +313,21 @@ class Hub:
         stream.fell_behind = False
         stream.group.members.add(stream)
         if first:
-            self._retarget(stream.spec.feeds)
+            self._add(stream.group.target)
         return False
 
-    def _read_on(self, stream: Stream, channel: Channel, position: Position, item: Block | Gap) -> None:
-        framed = stream.spec.framed
-        notices: list[str] = []
-        if item.session != position.session and position.session:
-            notices.append(self._notice(channel.name, item.session, None, framed))
-        if isinstance(item, Gap):
-            notices.append(self._notice(channel.name, item.session, item, framed))
-            stream.positions[channel.name] = Position(item.session, item.to_seq + 1)
-            self._write(stream, [], notices)
-            return
-        block = item.head(self._limits.catch_up_bytes)
-        if block.count < item.count:
-            stream.ahead[channel.name] = item.tail(block.next_seq)
-        router, texts = stream.group.reader(channel.name, self._codecs)
-        router.route(block, channel.context_of(block.session), self._clock_ns())
-        stream.positions[channel.name] = Position(block.session, block.next_seq)
-        stream.read_ns = block.received_ns
-        self._write(stream, texts, notices)
-        texts.clear()
+    def _leave(self, stream: Stream) -> None:
+        """Out of its group, which gets no more texts when that was its last live member."""
+        group = stream.group
+        if stream in group.members:
+            group.members.discard(stream)
+            if not group.members:
+                self._remove(group.target)
 
-    def _write(self, stream: Stream, texts: list[str], before: list[str] | None = None) -> None:
-        stream.count(len(texts))
-        whole = [*before, *texts] if before else texts
-        if stream.rewrite is not None:
-            whole = stream.rewrite(whole)
-        if whole and stream.covered is not None:
-            whole = [*whole, stream.covered()]
-        if whole:
-            stream.sink.write(stream.group.wired(whole))
+    def _add(self, target: Target) -> None:
+        for feed in target.spec.feeds:
+            self._channels[feed].router.add_target(target)
+
+    def _remove(self, target: Target) -> None:
+        for feed in target.spec.feeds:
+            self._channels[feed].router.remove_target(target)

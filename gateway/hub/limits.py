@@ -13,7 +13,7 @@ class HubLimits:
     backlog_bytes_max: int = 1 << 20
     # Raw bytes of journal that one catch-up step encodes: small, so that live subscribers do not wait.
     catch_up_bytes: int = 16 << 10
-    # Records that one snapshot step encodes.
+    # Records that one step of a snapshot looks at, or of a conflated stream writes.
     snapshot_records: int = 200
     # Different keys that a conflated stream may have waiting; above it the stream is told and closed.
     latest_keys_max: int = 200_000

@@ -5,9 +5,10 @@ way of a feed and a reader of the journal use this same code with different targ
 give the same bytes (but for the time of encoding).
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from json import dumps, loads
 from typing import Any
 
@@ -18,19 +19,24 @@ from gateway.decode.codec import Write, WriteWithTicker
 from gateway.errors import DecodeError
 from gateway.hub.context import SessionContext
 from gateway.hub.spec import StreamSpec
+from gateway.hub.ticker_alias import with_own_ticker
 from gateway.mlink.predicate import Kind, compile_where
 from gateway.mlink.times import utc_text
+from gateway.mlink.where import Where
 from gateway.values import Block
 
 Append = Callable[[str], None]
 Predicate = Callable[[Mapping[str, Any]], bool]
-Put = Callable[[str, str, str], None]
+# (feed, message name, key), text
+Put = Callable[[tuple[str, str, str], str], None]
 Learns = Callable[[MessageCodec, bytes, int, int, int], None]
 
 # Longer payloads have their header formatted one by one; nearly every message is shorter.
 _HEADS_MAX = 4096
 _HEADS = [f"\r\nJ00000{size:06d}" for size in range(_HEADS_MAX)]
 
+# Compiled filters; of one forgotten, a new one is made when it is next asked for.
+PREDICATES_KEPT_MAX = 4096
 
 _KINDS = {int: Kind.INT, Decimal: Kind.PRICE, str: Kind.TEXT, bool: Kind.BOOL}
 _ANY = StreamSpec(True, frozenset())
@@ -60,7 +66,7 @@ class Target:
     spec: StreamSpec
     append: Append | None = None
     put: Put | None = None
-    keys: Container[tuple[str, str]] | None = None
+    keys: Collection[tuple[str, str]] | None = None
 
 
 @dataclass(slots=True)
@@ -76,6 +82,11 @@ class _Plan:
     choosers: list[tuple[Predicate | None, Target]] = field(default_factory=list)
 
 
+# Targets that want the same text: framed or not, and which fields.
+_Form = tuple[bool, frozenset[str] | None]
+_Plans = dict[_Form, _Plan]
+
+
 @dataclass(slots=True)
 class Route:
     """What happens to the messages of one type."""
@@ -88,9 +99,11 @@ class Route:
     ticker_from: int
     ticker_to: int
     learned: bool
-    targets: list[Target] = field(default_factory=list)
-    plans: dict[str | None, list[_Plan]] = field(default_factory=dict)
-    striped: bool = False
+    # In the order in which they came.
+    targets: dict[Target, None] = field(default_factory=dict)
+    plans: dict[str | None, _Plans] = field(default_factory=dict)
+    # How many of the targets want some stripes only; with none, nobody asks for a message's stripe.
+    striped: int = 0
     undecodable: int = 0
 
 
@@ -113,14 +126,35 @@ class Router:
         """How many messages did not fit their definition, by message name."""
         return {route.codec.name: route.undecodable for route in self._routes if route and route.undecodable}
 
-    def set_targets(self, targets: Sequence[Target]) -> None:
-        """Route to exactly these from now on. Costs a pass over the message types, so not per message."""
-        for route in self._routes:
-            if route is not None:
-                pair = (self._feed, route.codec.name)
-                route.targets = [target for target in targets if pair in target.spec.messages]
-                route.striped = any(target.spec.stripes is not None for target in route.targets)
-                route.plans = {}
+    def add_target(self, target: Target) -> None:
+        """Route to this one, too. Costs a pass over its message types, whoever else there is."""
+        for route in self._routes_of(target):
+            route.targets[target] = None
+            route.striped += target.spec.stripes is not None
+            for stripe, plans in route.plans.items():
+                self._plan_for(target, route, stripe, plans)
+
+    def remove_target(self, target: Target) -> None:
+        """Route to this one no more."""
+        for route in self._routes_of(target):
+            if target not in route.targets:
+                continue
+            del route.targets[target]
+            route.striped -= target.spec.stripes is not None
+            form = (target.spec.framed, target.spec.view)
+            for plans in route.plans.values():
+                plan = plans.get(form)
+                if plan is None:
+                    continue
+                if target.append in plan.appends:
+                    plan.appends.remove(target.append)
+                plan.choosers = [each for each in plan.choosers if each[1] is not target]
+                if not plan.appends and not plan.choosers:
+                    del plans[form]
+
+    def _routes_of(self, target: Target) -> list[Route]:
+        wanted = target.spec.messages
+        return [route for route in self._routes if route and (self._feed, route.codec.name) in wanted]
 
     def route(self, block: Block, context: SessionContext, encoded_ns: int) -> None:
         """Put the text of each message of the block where it is wanted, in order."""
@@ -165,8 +199,8 @@ class Router:
                     stripe = None
                 plans = route.plans.get(stripe)
                 if plans is None:
-                    plans = self._plan(route, stripe)
-                for plan in plans:
+                    plans = route.plans[stripe] = self._planned(route, stripe, self._session)
+                for plan in plans.values():
                     if plan.choosers:
                         self._choose(plan, route.codec, raw, start, end, ticker, seq, middle)
                         if not plan.appends:
@@ -192,7 +226,9 @@ class Router:
         if route is None:
             self.unknown += 1
             return
-        self._session = context.session
+        if route.size and len(payload) != route.size:
+            route.undecodable += 1
+            return
         middle = f',"sTim":"{utc_text(received_ns)}","encT":"{utc_text(encoded_ns)}"}},"message":{{'
         stripe = ticker = None
         if route.locate_at >= 0:
@@ -201,15 +237,12 @@ class Router:
         elif route.ticker_to:
             stripe = context.stripe_of_raw[payload[route.ticker_from : route.ticker_to]]
         try:
-            for plan in self._plan(route, stripe):
-                prefix = plan.prefix.removesuffix('"seqN":') + '"unsequenced":'
-                choosers = [*plan.choosers, *((None, Target(_ANY, append=append)) for append in plan.appends)]
-                marked = _Plan(prefix, plan.framed, plan.write, plan.write_with_ticker, choosers=choosers)
-                self._choose(marked, route.codec, payload, 0, len(payload), ticker, "true", middle)
+            for plan in self._planned(route, stripe, context.session).values():
+                plan.prefix = plan.prefix.removesuffix('"seqN":') + '"unsequenced":'
+                plan.choosers += [(None, Target(_ANY, append=append)) for append in plan.appends]
+                self._choose(plan, route.codec, payload, 0, len(payload), ticker, "true", middle)
         except DecodeError:
             route.undecodable += 1
-        finally:
-            route.plans = {}
 
     def _choose(
         self,
@@ -248,34 +281,51 @@ class Router:
             if target.append is not None:
                 target.append(text)
             elif target.put is not None:
-                target.put(codec.name, key or "", text)
+                target.put((self._feed, codec.name, key or ""), text)
 
-    def _plan(self, route: Route, stripe: str | None) -> list[_Plan]:
+    def _planned(self, route: Route, stripe: str | None, session: str) -> _Plans:
         """Work out, once per message type and stripe, who wants what; None is market-wide: everybody."""
-        codec = route.codec
-        header = orjson.dumps({"mTyp": codec.name, "src": self._feed, "ses": self._session, "seqN": 0})
-        prefix = '{"header":' + escaped(header).removesuffix("0}")
-        plans: dict[tuple[bool, frozenset[str] | None], _Plan] = {}
+        plans: _Plans = {}
         for target in route.targets:
-            spec = target.spec
-            if stripe is not None and spec.stripes is not None and stripe not in spec.stripes:
-                continue
-            form = (spec.framed, spec.view)
-            plan = plans.get(form)
-            if plan is None:
-                write, with_ticker = codec.write, codec.write_with_ticker
-                if spec.view is not None:
-                    names = [name for name in codec.field_types if name.casefold() in spec.view]
-                    write, with_ticker = codec.writer(names), codec.writer_with_ticker(names)
-                plan = plans[form] = _Plan(prefix, spec.framed, write, with_ticker)
-            if spec.where is not None:
-                plan.choosers.append((compile_where(spec.where, field_kinds(codec)), target))
-            elif target.append is None or target.keys is not None:
-                plan.choosers.append((None, target))
-            else:
-                plan.appends.append(target.append)
-        route.plans[stripe] = list(plans.values())
-        return route.plans[stripe]
+            self._plan_for(target, route, stripe, plans, session)
+        return plans
+
+    def _plan_for(
+        self, target: Target, route: Route, stripe: str | None, plans: _Plans, session: str | None = None
+    ) -> None:
+        spec, codec = target.spec, route.codec
+        if stripe is not None and spec.stripes is not None and stripe not in spec.stripes:
+            return
+        form = (spec.framed, spec.view)
+        plan = plans.get(form)
+        if plan is None:
+            header = orjson.dumps(
+                {
+                    "mTyp": codec.name,
+                    "src": self._feed,
+                    "ses": self._session if session is None else session,
+                    "seqN": 0,
+                }
+            )
+            prefix = '{"header":' + escaped(header).removesuffix("0}")
+            write, with_ticker = codec.write, codec.write_with_ticker
+            if spec.view is not None:
+                names = [name for name in codec.field_types if name.casefold() in spec.view]
+                write, with_ticker = codec.writer(names), codec.writer_with_ticker(names)
+            plan = plans[form] = _Plan(prefix, spec.framed, write, with_ticker)
+        if spec.where is not None:
+            plan.choosers.append((predicate_for(codec, spec.where), target))
+        elif target.append is None or target.keys is not None:
+            plan.choosers.append((None, target))
+        else:
+            plan.appends.append(target.append)
+
+
+@lru_cache(maxsize=PREDICATES_KEPT_MAX)
+def predicate_for(codec: MessageCodec, where: Where) -> Predicate:
+    """Whether a decoded message satisfies a filter; BadRequest when the filter does not fit the message."""
+    kinds = field_kinds(codec)
+    return compile_where(with_own_ticker(where, codec, kinds), kinds)
 
 
 def field_kinds(codec: MessageCodec) -> dict[str, Kind]:

@@ -3,7 +3,8 @@
 Knows positions and counts; the hub moves them, the connection's task asks for them.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +13,7 @@ from gateway.hub.channel import Record
 from gateway.hub.outbox import Outbox
 from gateway.hub.router import Target
 from gateway.hub.spec import Delivery, StreamSpec
-from gateway.values import Block, Position
+from gateway.values import Block, Gap, Position
 
 if TYPE_CHECKING:
     from gateway.hub.group import Group
@@ -75,10 +76,12 @@ class Stream:
         # Only while the stream is not live; in its group it stands where the channel stands.
         self.positions: dict[str, Position] = {}
         # (feed, session, record) still to be sent before anything else.
-        self.snapshot: list[tuple[str, str, Record]] = []
-        self.ahead: dict[str, Block] = {}
-        # With this, every write of messages ends with the text it returns (a checkpoint).
-        self.covered: Callable[[], str] | None = None
+        self.snapshot: Iterator[tuple[str, str, Record]] | None = None
+        # Read from the journal and not written yet, by feed: the rest of what the last piece was cut from.
+        self.ahead: dict[str, deque[Block | Gap]] = {}
+        # With this, every write of messages ends with the text it returns for how far the stream
+        # is complete (a checkpoint). It must not call back.
+        self.covered: Callable[[Sequence[Coverage]], str] | None = None
         # Of a conflated stream: what becomes of its texts just before they are written.
         self.rewrite: Callable[[list[str]], list[str]] | None = None
         # Ask the journal when behind, but never join the group: polled by the subscriber.
@@ -89,10 +92,12 @@ class Stream:
         self.fell_behind = False
         # When the last block it read was received: how old its newest message is while it is behind.
         self.read_ns = 0
-        # Its connection knows that the outbox holds something.
-        self.woken = False
-        self._sent = 0
-        self._joined_at = 0
+        # Records received later than this, ns since the epoch, may not have been sent yet.
+        self.high_ns = 0
+        # Of a conflated stream whose batch is leaving: what `taken` and `high_ns` become when it has left.
+        self.leaving: tuple[dict[str, Position], int] = ({}, 0)
+        self._sent = self._sent_bytes = 0
+        self._joined_at = self._joined_at_bytes = 0
 
     @property
     def is_live(self) -> bool:
@@ -104,18 +109,26 @@ class Stream:
         """Messages sent in this stream: each of its own, none of the control kind."""
         return self._sent + (self.group.sent - self._joined_at if self.state is State.LIVE else 0)
 
-    def count(self, messages: int) -> None:
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of these messages as they went over the wire."""
+        live = self.group.sent_bytes - self._joined_at_bytes if self.state is State.LIVE else 0
+        return self._sent_bytes + live
+
+    def count(self, messages: int, size: int) -> None:
         """Add what was sent outside the group."""
         self._sent += messages
+        self._sent_bytes += size
 
     def join(self) -> None:
         """From now on the group counts for it."""
-        self._joined_at = self.group.sent
+        self._joined_at, self._joined_at_bytes = self.group.sent, self.group.sent_bytes
+        self.ahead = {}
         self.state = State.LIVE
         self.positions = {}
 
     def leave(self, positions: dict[str, Position], state: State) -> None:
         """From now on it stands at positions of its own."""
-        self._sent = self.sent
+        self._sent, self._sent_bytes = self.sent, self.sent_bytes
         self.state = state
         self.positions = positions

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from gateway.decode import MessageCodec
 from gateway.errors import BadRequest
 from gateway.hub import Channel, Delivery, StreamSpec
-from gateway.hub.router import field_kinds
+from gateway.hub.router import predicate_for
 from gateway.mlink import choices
 from gateway.mlink.actions import StreamRequested
 from gateway.mlink.choices import StreamResult
 from gateway.mlink.control import MLinkStream, Resume
-from gateway.mlink.predicate import compile_where
 from gateway.mlink.view import View
 from gateway.mlink.where import Where
 from gateway.net.access import Access
@@ -152,7 +151,7 @@ class Resolver:
         misfit: BadRequest | None = None
         for feed, codec in found:
             try:
-                compile_where(where, field_kinds(codec))
+                predicate_for(codec, where)
                 fitting.append((feed, codec))
             except BadRequest as exc:
                 misfit = misfit or exc
@@ -201,6 +200,8 @@ class Resolver:
         position = Position(resume.ses or channel.position.session, resume.seqN)
         if position == channel.position:
             return position
+        if not position.session:
+            raise BadRequest(f"resume.seqN: {resume.seqN} is in the future, no message has come yet")
         if channel.reader is None:
             raise BadRequest("resume: this feed keeps no journal")
         # Raises what is wrong with the position, the oldest one had named.

@@ -7,13 +7,16 @@ heartbeats) and waits for the socket to drain. Live messages come from the hub, 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from websockets.exceptions import ConnectionClosed
 
 from gateway.errors import BadRequest, JournalError
-from gateway.hub import Hub, State, Stream
+from gateway.hub import Coverage, Hub, State, Stream
+from gateway.hub.outbox import Outbox
+from gateway.hub.router import escaped
 from gateway.hub.wire import binary_message
 from gateway.mlink.actions import (
     Action,
@@ -49,10 +52,13 @@ class _Running:
     id: StreamId
     stream: Stream
     latency_s: float
+    coverage: bool = False
     complete: bool = False
     told_slow: bool = False
     due: float = 0.0
-    signals: list[int] | None = None
+    # Signals not answered yet, and those that the batch under way answers.
+    signals: list[int] = field(default_factory=list)
+    answering: list[int] = field(default_factory=list)
 
 
 class Subscriber:
@@ -82,7 +88,7 @@ class Subscriber:
         self._work = asyncio.Event()
         self._running: dict[StreamId, _Running] = {}
         self._ending: tuple[int, str] | None = None
-        self._read_until = (0, self._loop.time())
+        self._taken_at = (0, self._loop.time())
         connection.on_writable = self._work.set
         limits = SessionLimits(
             message_bytes_max=settings.max_message_bytes,
@@ -167,12 +173,7 @@ class Subscriber:
         """Tell that the gateway ends, and end each stream with the place where it can be resumed."""
         if self._ending is None:
             self._perform(self._session.good_night(seconds_left))
-            for running in self._running.values():
-                progress = self._progress(running)
-                self._hub.close(running.stream)
-                self._perform(self._session.checkpoint(running.id, StreamState.TERMINATED, progress))
-            self._running.clear()
-            self._subscriptions.close()
+            self._end_streams()
 
     def depart(self) -> None:
         """Close, after good night was said."""
@@ -247,7 +248,7 @@ class Subscriber:
             newer_than_ns=resolved.newer_than_ns,
             polled=resolved.polled,
         )
-        running = _Running(action.id, stream, action.request.activeLatency / 1000)
+        running = _Running(action.id, stream, action.request.activeLatency / 1000, action.request.coverage)
         self._running[action.id] = running
         self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends))
         self._perform(self._session.checkpoint(action.id, StreamState.BEGIN, self._progress(running)))
@@ -288,7 +289,7 @@ class Subscriber:
         for each in action.streams:
             running = self._running.get(each)
             if running is not None:
-                running.signals = [*(running.signals or []), action.signal_id]
+                running.signals.append(action.signal_id)
                 self._hub.ready(running.stream, again=action.full_scan)
         self._subscriptions.signal(action)
         self._work.set()
@@ -300,48 +301,70 @@ class Subscriber:
             self._work.clear()
             now = self._loop.time()
             if now >= self._session.deadline():
-                self._perform(self._session.tick(now, self._positions()))
-                self._check_reads(now)
-            busy, until = self._advance_all(now)
+                self._tick(now)
+            busy, until = self._advance_one(now)
+            if self._ending is not None:
+                return
             if busy:
-                # Others have their turn between two pieces of ours.
-                await asyncio.sleep(0)
-            elif self._ending is None:
+                await self._turn()
+            else:
                 await self._rest(min(until, self._session.deadline()))
 
-    def _advance_all(self, now: float) -> tuple[bool, float]:
-        """Move each stream on by one piece; whether there is more to do, and when the next is due."""
-        busy, until = False, float("inf")
-        for running in list(self._running.values()):
-            if not self._connection.writable:
-                return False, until
-            try:
+    async def _turn(self) -> None:
+        """Wait for our turn: however many are busy, one of them does one piece in a turn of the loop."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+
+        def begin() -> None:
+            if not turn.done():
+                turn.set_result(None)
+
+        self._hub.turns.ask(begin)
+        await turn
+
+    def _tick(self, now: float) -> None:
+        for action in self._session.tick(now, self._positions()):
+            # A heartbeat says nothing to someone who has not read what is in front of it, and takes room.
+            if self._connection.writable or not isinstance(action, Reply):
+                self._perform([action])
+        self._check_reads(now)
+
+    def _advance_one(self, now: float) -> tuple[bool, float]:
+        """Move on the first stream that has something to do, by one piece, and let the others be first next.
+
+        Gives whether there is more to do, and when the next is due.
+        """
+        until = float("inf")
+        try:
+            for id, running in list(self._running.items()):
+                if not self._connection.writable:
+                    return False, float("inf")
                 more, due = self._advance(running, now)
-            except BadRequest as exc:
-                self._close(CloseCode.AGED_OUT, str(exc))
-                return False, now
-            except JournalError as exc:
-                self._close(CloseCode.INTERNAL, str(exc))
-                return False, now
-            busy, until = busy or more, min(until, due)
-        if self._connection.writable:
-            try:
+                if more:
+                    self._running[id] = self._running.pop(id)
+                    return True, now
+                until = min(until, due)
+            if self._connection.writable:
                 more, due = self._subscriptions.advance(now)
-            except TooSlow as exc:
-                self._close(CloseCode.TOO_SLOW, str(exc))
-                return False, now
-            busy, until = busy or more, min(until, due)
-        return busy, until
+                return more, min(until, due)
+        except TooSlow as exc:
+            self._close(CloseCode.TOO_SLOW, str(exc))
+        except BadRequest as exc:
+            self._close(CloseCode.AGED_OUT, str(exc))
+        except JournalError as exc:
+            self._close(CloseCode.INTERNAL, str(exc))
+        return False, until
 
     def _advance(self, running: _Running, now: float) -> tuple[bool, float]:
         stream = running.stream
         if not running.complete:
-            if stream.state is State.SNAPSHOT and stream.snapshot:
+            if stream.state is State.SNAPSHOT and stream.snapshot is not None:
                 self._hub.step(stream)
                 return True, now
             for state in (StreamState.ACTIVE, StreamState.COMPLETE):
                 self._perform(self._session.checkpoint(running.id, state, self._progress(running)))
             running.complete = True
+            if running.coverage:
+                stream.covered = partial(self._covered_text, running)
         if stream.state in (State.SNAPSHOT, State.BEHIND):
             if stream.fell_behind and not running.told_slow:
                 running.told_slow = True
@@ -352,25 +375,38 @@ class Subscriber:
                 running.told_slow = False
                 self._tell_lag(running, AdminEvent.CAUGHT_UP)
         if stream.outbox is not None and stream.state is State.LATEST:
-            if stream.outbox.overflowed:
-                self._close(CloseCode.TOO_SLOW, f"{self._settings.keys_max} keys were waiting")
-                return False, now
-            if running.signals:
-                self._hub.take_latest(stream)
-            elif len(stream.outbox) and not stream.polled:
-                if now < running.due:
-                    return False, running.due
-                self._hub.take_latest(stream)
-                running.due = now + running.latency_s
-        if running.signals and stream.state in (State.LATEST, State.PARKED, State.LIVE):
-            for signal_id in running.signals:
-                self._perform(
-                    self._session.checkpoint(
-                        running.id, StreamState.ACTIVE, self._progress(running), signal_id=signal_id
-                    )
-                )
-            running.signals = None
+            return self._advance_latest(running, stream.outbox, now)
+        if running.signals and stream.state in (State.PARKED, State.LIVE):
+            running.answering, running.signals = running.signals, []
+            self._answer(running)
         return False, float("inf")
+
+    def _advance_latest(self, running: _Running, outbox: Outbox, now: float) -> tuple[bool, float]:
+        if outbox.overflowed:
+            raise TooSlow(f"{self._settings.keys_max} keys were waiting")
+        polled = running.stream.polled
+        if not outbox.is_leaving:
+            if running.signals:
+                # What changes while this batch leaves belongs to the next signal.
+                running.answering, running.signals = running.signals, []
+            elif polled or not len(outbox):
+                return False, float("inf")
+            elif now < running.due:
+                return False, running.due
+            running.due = now + running.latency_s
+        if self._hub.take_latest(running.stream):
+            return True, now
+        self._answer(running)
+        # Round again: for the next signal, or to know when the next batch is due.
+        return bool(running.signals) or (len(outbox) > 0 and not polled), now
+
+    def _answer(self, running: _Running) -> None:
+        for signal_id in running.answering:
+            progress = self._progress(running)
+            self._perform(
+                self._session.checkpoint(running.id, StreamState.ACTIVE, progress, signal_id=signal_id)
+            )
+        running.answering = []
 
     async def _rest(self, until: float) -> None:
         handle = self._loop.call_at(until, self._work.set)
@@ -400,19 +436,31 @@ class Subscriber:
         """End a connection that has taken nothing for too long; what it has is still resumable."""
         backlog = self._connection.backlog()
         taken = self._connection.bytes_written - backlog
-        if taken != self._read_until[0] or backlog == 0:
-            self._read_until = (taken, now)
-        elif now - self._read_until[1] >= self._settings.never_reads_timeout_s:
+        # Pings are in the backlog and not among what we wrote: only more than ever before is progress.
+        if taken > self._taken_at[0] or backlog == 0:
+            self._taken_at = (taken, now)
+        elif now - self._taken_at[1] >= self._settings.never_reads_timeout_s:
             self._close(CloseCode.TOO_SLOW, f"nothing read for {self._settings.never_reads_timeout_s:g} s")
 
     def _close(self, code: CloseCode, detail: str) -> None:
+        """End the connection after a word why, and after where each stream can be resumed."""
         if self._ending is None:
+            self._end_streams()
             self._perform(self._session.close(code, detail))
+
+    def _end_streams(self) -> None:
+        """Nothing of them is written after the checkpoint that says where each can be resumed."""
+        for running in self._running.values():
+            progress = self._progress(running)
+            self._hub.close(running.stream)
+            self._perform(self._session.checkpoint(running.id, StreamState.TERMINATED, progress))
+        self._running.clear()
+        self._subscriptions.close()
 
     def _positions(self) -> list[StreamPosition]:
         return [position for running in self._running.values() for position in self._covered(running)]
 
-    def _covered(self, running: _Running) -> list[StreamPosition]:
+    def _covered(self, running: _Running, coverage: Iterable[Coverage] | None = None) -> list[StreamPosition]:
         return [
             StreamPosition(
                 sessionID=running.id.session_id,
@@ -422,8 +470,22 @@ class Subscriber:
                 seqN=each.seq,
                 numMessagesSent=each.sent,
             )
-            for each in self._hub.coverage(running.stream)
+            for each in (self._hub.coverage(running.stream) if coverage is None else coverage)
         ]
 
-    def _progress(self, running: _Running) -> Progress:
-        return Progress(num_messages=running.stream.sent, positions=self._covered(running))
+    def _covered_text(self, running: _Running, coverage: Sequence[Coverage]) -> str:
+        """The checkpoint that ends a batch. Called by the hub while it writes, so it only makes a text."""
+        progress = self._progress(running, coverage)
+        (action,) = self._session.checkpoint(running.id, StreamState.ACTIVE, progress)
+        assert isinstance(action, Reply)
+        return escaped(action.data)
+
+    def _progress(self, running: _Running, coverage: Sequence[Coverage] | None = None) -> Progress:
+        stream = running.stream
+        positions = self._covered(running, coverage)
+        return Progress(
+            num_messages=stream.sent,
+            num_bytes=stream.sent_bytes,
+            highwater_ns=self._hub.highwater_ns(stream),
+            positions=positions,
+        )

@@ -4,6 +4,7 @@ Knows requests and the hub's conflated streams; writes nothing itself but throug
 checkpoints it hands back. One stream of the hub serves all keys of one message of one sessionID.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +14,15 @@ from gateway.errors import BadRequest
 from gateway.hub import Delivery, Hub, Sink, State, Stream, StreamSpec
 from gateway.mlink.actions import ItemResult, SignalReady
 from gateway.mlink.choices import Compression, SubscribeResult, SubscribeState, YesNo
-from gateway.mlink.control import MLinkSubscribe
+from gateway.mlink.control import MLinkSubscribe, SubscribeItem
 from gateway.mlink.view import parse_view
 from gateway.net.access import Access
 from gateway.net.changes import FieldChanges
 from gateway.net.resolve import Resolver
 
 Pair = tuple[str, str]
+# A mark that belongs to a part has a backslash in front of it.
+_BETWEEN_PARTS = re.compile(r"(?<!\\)\|")
 Checkpoint = Callable[[int, int, SubscribeState, int], None]
 
 
@@ -47,7 +50,9 @@ class _Session:
     changes_only: bool = False
     due: float = 0.0
     starting: bool = False
+    # Signals not answered yet, and those that the batches under way answer.
     signals: list[int] = field(default_factory=list)
+    answering: list[int] = field(default_factory=list)
     views: dict[str, frozenset[str] | None] = field(default_factory=dict)
     kept: dict[str, _Kept] = field(default_factory=dict)
 
@@ -86,16 +91,21 @@ class Subscriptions:
         session = self._sessions.setdefault(request.sessionID, _Session(request.sessionID))
         session.subscribe_id = request.subscribeID
         session.latency_s = request.activeLatency / 1000
-        session.changes_only = request.compression is Compression.FIELD_CHANGES_ONLY
+        if session.changes_only != (request.compression is Compression.FIELD_CHANGES_ONLY):
+            session.changes_only = not session.changes_only
+            for kept in session.kept.values():
+                self._rewrite(session, kept)
         views = [self._view(session, str(item.msgName), item.view, access) for item in request.View]
         gone = [
             self._unsubscribe(session, str(item.msgName), item.msgPKey, access)
             for item in request.Unsubscribe
         ]
-        came = [
-            self._subscribe(session, str(item.msgName), item.msgPKey, item.highwaterTs, access)
-            for item in request.Subscribe
-        ]
+        wanted: dict[tuple[str, int], set[Pair]] = {}
+        came = [self._subscribe(session, item, access, wanted) for item in request.Subscribe]
+        for (name, newer_than_ns), pairs in wanted.items():
+            stream = session.kept[name].stream
+            assert stream is not None
+            self._hub.send_records(stream, pairs, newer_than_ns)
         return Applied(views, came, gone, len(self))
 
     def begin(self, session_id: int) -> None:
@@ -112,6 +122,7 @@ class Subscriptions:
                 if signal.full_scan:
                     for kept in session.kept.values():
                         if kept.stream is not None:
+                            self._rewrite(session, kept)
                             self._hub.send_records(kept.stream, kept.keys)
 
     def advance(self, now: float) -> tuple[bool, float]:
@@ -127,22 +138,28 @@ class Subscriptions:
             if session.starting:
                 session.starting = False
                 self._checkpoint(session.session_id, session.subscribe_id, SubscribeState.ACTIVE, 0)
-            waiting = [stream for stream in streams if stream.outbox]
-            if session.signals:
-                for stream in waiting:
-                    self._hub.take_latest(stream)
-                for signal_id in session.signals:
-                    self._checkpoint(
-                        session.session_id, session.subscribe_id, SubscribeState.ACTIVE, signal_id
-                    )
-                session.signals.clear()
-            elif waiting and session.latency_s:
-                if now < session.due:
-                    until = min(until, session.due)
+            leaving = [stream for stream in streams if stream.outbox and stream.outbox.is_leaving]
+            if not leaving:
+                if session.signals:
+                    session.answering, session.signals = session.signals, []
+                elif not session.latency_s:
                     continue
-                for stream in waiting:
-                    self._hub.take_latest(stream)
-                session.due = now + session.latency_s
+                elif now < session.due:
+                    if any(stream.outbox for stream in streams):
+                        until = min(until, session.due)
+                    continue
+                leaving = [stream for stream in streams if stream.outbox]
+                for stream in leaving:
+                    self._hub.begin_latest(stream)
+                    session.due = now + session.latency_s
+            for stream in leaving:
+                if self._hub.take_latest(stream):
+                    return True, now
+            for signal_id in session.answering:
+                self._checkpoint(session.session_id, session.subscribe_id, SubscribeState.ACTIVE, signal_id)
+            session.answering = []
+            if session.signals or (session.latency_s and any(stream.outbox for stream in streams)):
+                until = now
         return False, until
 
     def close(self) -> None:
@@ -172,12 +189,16 @@ class Subscriptions:
         return ItemResult()
 
     def _subscribe(
-        self, session: _Session, name: str, key: Any, newer_than_ns: int, access: Access
+        self,
+        session: _Session,
+        item: SubscribeItem,
+        access: Access,
+        wanted: dict[tuple[str, int], set[Pair]],
     ) -> ItemResult:
-        result, codec = self._codec(name, access)
+        result, codec = self._codec(str(item.msgName), access)
         if codec is None:
             return result
-        result, text = self._key(codec, key, access)
+        result, text = self._key(codec, item.msgPKey, access)
         if text is None:
             return result
         kept = session.kept.get(codec.name)
@@ -189,9 +210,8 @@ class Subscriptions:
             detail = f"{self._keys_max} keys are subscribed, no more are allowed"
             return ItemResult(SubscribeResult.UNKWN_PKEY, detail)
         kept.keys.add(pair)
-        assert kept.stream is not None
-        if newer_than_ns >= 0:
-            self._hub.send_records(kept.stream, {pair}, newer_than_ns)
+        if item.highwaterTs >= 0:
+            wanted.setdefault((codec.name, item.highwaterTs), set()).add(pair)
         return ItemResult()
 
     def _unsubscribe(self, session: _Session, name: str, key: Any, access: Access) -> ItemResult:
@@ -209,6 +229,8 @@ class Subscriptions:
         if kept is None or (codec.name, text) not in kept.keys:
             return ItemResult(SubscribeResult.UNKWN_PKEY, "this key is not subscribed")
         kept.keys.discard((codec.name, text))
+        if kept.stream is not None and kept.stream.outbox is not None:
+            kept.stream.outbox.discard({(codec.name, text)})
         return ItemResult()
 
     def _codec(self, name: str, access: Access) -> tuple[ItemResult, MessageCodec | None]:
@@ -237,6 +259,10 @@ class Subscriptions:
             text = str(key or "")
             if not text and names:
                 return ItemResult(SubscribeResult.MISSING_PKEY, f"expected {expected}"), None
+            if text and not names:
+                return ItemResult(SubscribeResult.INVLD_PKEY, "expected none, there is one record"), None
+            if len(names) > 1 and len(_BETWEEN_PARTS.split(text)) != len(names):
+                return ItemResult(SubscribeResult.INVLD_PKEY, f"expected {expected}"), None
         if not self._resolver.may_read_key(access, codec, text):
             return ItemResult(
                 SubscribeResult.UNAUTH_PKEY, "it is in a stripe that this key may not see"
@@ -259,9 +285,13 @@ class Subscriptions:
         kept.stream = self._hub.open(
             self._sink, kept.spec, Delivery.LATEST, None, newer_than_ns=-1, keys=kept.keys
         )
-        if session.changes_only:
-            changes = FieldChanges(self._framed, kept.codec.definition.key, self._keys_max)
-            kept.stream.rewrite = changes.rewrite
+        self._rewrite(session, kept)
+
+    def _rewrite(self, session: _Session, kept: _Kept) -> None:
+        """Begin anew to leave out what did not change, or leave nothing out."""
+        assert kept.stream is not None
+        changes = FieldChanges(self._framed, kept.codec.definition.key, self._keys_max)
+        kept.stream.rewrite = changes.rewrite if session.changes_only else None
 
     def _stop(self, kept: _Kept) -> None:
         if kept.stream is not None:
