@@ -35,6 +35,7 @@ class Places:
         self._ghost_timeout_s = ghost_timeout_s
         self._connected: dict[Occupant, str] = {}
         self._addresses: Counter[str] = Counter()
+        self._surplus: set[Occupant] = set()
         self._seats: dict[Occupant, str | None] = {}
         # As dicts, for their order: whoever came first is asked first.
         self._holders: dict[str, dict[Occupant, None]] = {}
@@ -56,6 +57,8 @@ class Places:
             return False
         self._connected[who] = address
         self._addresses[address] += 1
+        if self._addresses[address] > self._per_address_max:
+            self._surplus.add(who)
         return True
 
     def leave(self, who: Occupant) -> None:
@@ -63,14 +66,15 @@ class Places:
         address = self._connected.pop(who, None)
         if address is None:
             return
+        self._surplus.discard(who)
         self._addresses[address] -= 1
         if not self._addresses[address]:
             del self._addresses[address]
         self.stand_up(who)
 
     def is_crowded(self, who: Occupant) -> bool:
-        """Whether its address has more connections than allowed, itself among them."""
-        return self._addresses[self._connected.get(who, "")] > self._per_address_max
+        """Whether its address had as many connections as allowed when it came."""
+        return who in self._surplus
 
     def sit_down(self, who: Occupant) -> bool:
         """Take a subscriber's place, for nobody's account yet. False: all are taken, or it is gone again."""

@@ -168,17 +168,21 @@ class SubscriberConnection(ServerConnection):
     async def answer(self, response: Response, *, with_body: bool = True) -> None:
         """Give a plain HTTP answer whole, then end the connection; the library would cut it after seconds."""
         self._is_http = True
+        # Each wait is for all of it to have left: what is still here when we close would never arrive.
+        self.transport.set_write_buffer_limits(0)
         body, response.body = memoryview(response.body), b""
         try:
             async with asyncio.timeout(self._limits.answer_s):
                 self.transport.write(response.serialize())
+                await self.drain()
                 for at in range(0, len(body) if with_body else 0, ANSWER_PIECE_BYTES):
                     if self.transport.is_closing():
                         break
                     self.transport.write(bytes(body[at : at + ANSWER_PIECE_BYTES]))
                     await self.drain()
-                self._say_no_more()
-                # Until the peer has read all and closes: an abort now would take back what is under way.
+            self._say_no_more()
+            # Now it is the peer's to close.
+            async with asyncio.timeout(self._limits.close_s):
                 await asyncio.shield(self.connection_lost_waiter)
         except (TimeoutError, OSError, RuntimeError):
             pass
