@@ -20,6 +20,7 @@ from gateway.cli.running import run_until_interrupted
 from gateway.client import FeedPosition, KeyRefused, Message, Notice, connect
 from gateway.client.arguments import StreamOptions
 from gateway.client.files import MessageFile, open_file
+from gateway.client.notices import SnapshotComplete
 from gateway.client.options import websocket_url
 from gateway.client.positions import read_resume
 from gateway.errors import BadRequest, GatewayError
@@ -29,7 +30,9 @@ def subscribe(
     url: Annotated[
         str,
         typer.Argument(
-            help="Where the gateway is: HOST:PORT, ws://HOST:PORT or wss://HOST.", show_default=False
+            metavar="URL",
+            help="Where the gateway is: HOST:PORT, ws://HOST:PORT or wss://HOST.",
+            show_default=False,
         ),
     ],
     message: Annotated[
@@ -108,9 +111,11 @@ def subscribe(
 ) -> None:
     """Print what a gateway streams, or write it to a file.
 
-    On a terminal each message is a line to read; in a pipe it is one JSON object a line, exactly as received.
-    A broken line is dialled again and the stream goes on where it stood: nothing is lost or doubled. At the
-    end stderr says where to resume. Ctrl-C ends it in good order.
+    On a terminal each message is a line to read; in a pipe, one JSON object a line, exactly as received.
+
+    A broken line is dialled again, and the stream goes on where it stood: nothing lost, nothing doubled.
+
+    Ctrl-C ends it in good order; stderr then says where to resume.
 
     Exit codes: 0 done, 1 failed, 2 your input.
 
@@ -208,11 +213,19 @@ class _Shown:
             self._lines.message(message.raw.decode())
 
     def notice(self, notice: Notice) -> None:
+        if isinstance(notice, SnapshotComplete):
+            return  # of use to programs
         self._progress.clear()
-        fields = {field.name: getattr(notice, field.name) for field in dataclass_fields(notice)}
-        detail = fields.pop("detail") or ""
-        shown = " ".join(f"{name}={value}" for name, value in fields.items() if isinstance(value, str | int))
-        _say(" ".join(part for part in (f"{type(notice).__name__}:", shown, detail) if part))
+        shown = " ".join(
+            f"{field.name}={value}"
+            for field in dataclass_fields(notice)
+            if isinstance(value := getattr(notice, field.name), str | int)
+            and field.name != "detail"
+            and value != ""
+        )
+        _say(
+            " ".join(part for part in (f"{type(notice).__name__}:", shown, notice.detail) if part).rstrip(":")
+        )
 
     async def beat(self) -> None:
         """Hand over what waits, and say how far it is, now and then."""

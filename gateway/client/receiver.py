@@ -185,7 +185,10 @@ class Receiver:
             if ack.result is StreamResult.WARN:
                 subscription.tell(Warned(ack.detail))
             if tracker.runs > 1:
-                subscription.tell(Reconnected(ack.detail, tracker.asked))
+                where = ", ".join(map(str, tracker.asked))
+                subscription.tell(
+                    Reconnected(f"goes on at {where}" if where else "starts anew", tracker.asked)
+                )
             return
         detail = ack.detail or ack.result.value
         if tracker.runs > 1 and tracker.asked and ack.result is StreamResult.ERROR:

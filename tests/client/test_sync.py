@@ -1,10 +1,7 @@
 """The client without async, and one worker per stripe."""
 
-import asyncio
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -18,21 +15,10 @@ MESSAGES = 400
 
 
 @pytest.fixture
-def gateway() -> Iterator[ScriptedGateway]:
-    """A scripted gateway in a thread of its own: who reads without async blocks this one."""
-    loop, gateway = asyncio.new_event_loop(), ScriptedGateway()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(gateway.start(), loop).result()
-        for number in range(MESSAGES):
-            gateway.publish("AddOrder", stock=TICKERS[number % 4])
-        yield gateway
-    finally:
-        asyncio.run_coroutine_threadsafe(gateway.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+def gateway(threaded_gateway: ScriptedGateway) -> ScriptedGateway:
+    for number in range(MESSAGES):
+        threaded_gateway.publish("AddOrder", stock=TICKERS[number % 4])
+    return threaded_gateway
 
 
 def first_hundred(stripe: str, stream: SyncStream) -> list[tuple[str, int | None]]:
