@@ -50,7 +50,7 @@ class _Publisher:
             return
         if position.session:
             # Whoever replays the old session needs its directory as it was at its end.
-            self._journal.save_checkpoint(position, self._channel.dump())
+            _save_state(self._channel, self._journal)
         self._hub.start_session(self._channel.name, session)
 
     def publish(self, block: Block) -> None:
@@ -176,9 +176,6 @@ class Gateway:
         self.feeds[settings.name] = Feed(settings, journal, publisher)
 
     def _tell(self, feed: str, notice: FeedNotice) -> None:
-        log.info(
-            "feed=%s event=%s session=%s detail=%r", feed, notice.kind.value, notice.session, notice.detail
-        )
         self._server.tell(feed, notice)
 
     async def _keep_house(self, hub: Hub, journals: Mapping[str, Journal]) -> None:

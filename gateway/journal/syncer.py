@@ -130,6 +130,9 @@ class Syncer:
                 if self._stop.wait(self._limits.fsync_interval_s):
                     return
                 self._dirty.clear()
+                # `close` may have set both between the wait and here; cleared, it would wait for us for ever.
+                if self._stop.is_set():
+                    return
                 try:
                     self.sync()
                     if self._rest_bytes >= self._limits.checkpoint_bytes:

@@ -16,7 +16,6 @@ from gateway.values import Gap
 TOLD = {
     NoticeKind.UP: AdminEvent.FEED_UP,
     NoticeKind.DOWN: AdminEvent.FEED_DOWN,
-    NoticeKind.REJECTED: AdminEvent.FEED_DOWN,
     NoticeKind.JOURNAL_PAUSED: AdminEvent.FEED_DOWN,
     NoticeKind.JOURNAL_RESUMED: AdminEvent.FEED_UP,
     NoticeKind.STALE: AdminEvent.STALE,

@@ -6,6 +6,7 @@ the gateway's own reading and writing.
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -26,6 +27,13 @@ from gateway.settings import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    """A port that nobody listens on yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def feed_settings(*ports: int, name: str = "itch", **more: Any) -> FeedSettings:

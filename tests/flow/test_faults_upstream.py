@@ -387,9 +387,9 @@ def random_faults(dice: random.Random) -> list[Faults]:
     return [dice.choice(makers)() for _ in range(dice.randrange(3, 9))]
 
 
-def parts_of(faults: list[Faults]) -> list[list[bytes]]:
-    """The messages of each session that the faults make of `MESSAGES`."""
-    left, parts = MESSAGES, []
+def parts_of(faults: list[Faults], messages: list[bytes] = MESSAGES) -> list[list[bytes]]:
+    """The messages of each session that the faults make of all of them."""
+    left, parts = messages, []
     for fault in faults:
         if fault.roll_session_after is not None:
             parts.append(left[: fault.roll_session_after])
