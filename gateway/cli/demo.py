@@ -4,6 +4,7 @@ Knows the simulator and the app; everything it starts ends with it.
 """
 
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from rich.console import Console
 from gateway.app import Gateway
 from gateway.cli.running import loop_factory
 from gateway.cli.serve import start_log, stop_on_signals
+from gateway.errors import ConfigError
 from gateway.settings import (
     EndpointSettings,
     FeedSettings,
@@ -28,8 +30,8 @@ from gateway.simulator.exchange import Exchange, ExchangeSettings
 from gateway.simulator.market import Market
 from gateway.simulator.player import by_rate
 
-# Beside the package in a clone and in the image.
-STRIPES = Path(__file__).resolve().parents[2] / "config" / "stripes.toml"
+# In a clone, and where an installed wheel puts them.
+SHIPPED = (Path(__file__).resolve().parents[2] / "config", Path(sys.prefix) / "share" / "soup-gateway")
 
 
 def demo(
@@ -60,7 +62,7 @@ async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, s
         settings = Settings(
             server=ServerSettings(port=port, open_access=True),
             journal=JournalSettings(folder=str(folder / "journal")),  # type: ignore[arg-type]
-            stripes=StripesSettings(file=str(STRIPES)),  # type: ignore[arg-type]
+            stripes=StripesSettings(file=_shipped("stripes.toml")),  # type: ignore[arg-type]
             keys=KeysSettings(file=str(folder / "keys.toml")),  # type: ignore[arg-type]
             feeds=(feed,),
         )
@@ -70,6 +72,14 @@ async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, s
         if seconds:
             loop.call_later(seconds, gateway.stop)
         await gateway.run(ready=lambda gateway: _welcome(gateway, tickers, rate))
+
+
+def _shipped(name: str) -> str:
+    """A file of the settings that come with the gateway."""
+    found = [folder / name for folder in SHIPPED if (folder / name).is_file()]
+    if not found:
+        raise ConfigError(f"{name} is not installed, expected in {' or '.join(map(str, SHIPPED))}")
+    return str(found[0])
 
 
 def _welcome(gateway: Gateway, tickers: int, rate: float) -> None:
