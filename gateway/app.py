@@ -31,6 +31,8 @@ log = logging.getLogger("gateway.app")
 DAY_S = 86_400
 RETENTION_EVERY_S = 60.0
 RESTORE_BYTES = 1 << 20
+# The part of the shutdown timeout that feeds may take to log out.
+FEEDS_SHARE = 0.3
 
 
 class _Publisher:
@@ -147,6 +149,11 @@ class Gateway:
                 deadline = asyncio.get_running_loop().time() + self._settings.server.shutdown_timeout_s
                 server.stop_accepting()
                 for task in running:
+                    task.cancel()
+                # They log out politely; an upstream that does not answer must not take the subscribers' time.
+                share_s = FEEDS_SHARE * self._settings.server.shutdown_timeout_s
+                _, unfinished = await asyncio.wait(running, timeout=share_s)
+                for task in unfinished:
                     task.cancel()
             for name, channel in hub.channels.items():
                 _save_state(channel, journals[name])

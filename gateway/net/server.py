@@ -102,6 +102,8 @@ class Server:
                 control_burst=settings.requests_burst,
             ),
             arrived=self._arrived,
+            # Whoever has said goodbye keeps nobody out, however long the line takes to go down.
+            closing=self._places.stand_up,
             left=self._places.leave,
         )
         try:

@@ -54,6 +54,7 @@ class SubscriberConnection(ServerConnection):
         *args: Any,
         limits: ConnectionLimits,
         arrived: Callable[["SubscriberConnection"], bool],
+        closing: Callable[["SubscriberConnection"], None],
         left: Callable[["SubscriberConnection"], None],
         **kwargs: Any,
     ) -> None:
@@ -67,6 +68,7 @@ class SubscriberConnection(ServerConnection):
         self.on_evict: Callable[[], object] = _nothing
         self._limits = limits
         self._arrived = arrived
+        self._closing = closing
         self._left = left
         self._control = RequestRate(limits.control_per_s, limits.control_burst, self.loop.time())
         self._writable = True
@@ -136,6 +138,7 @@ class SubscriberConnection(ServerConnection):
 
     async def end(self, code: int, reason: str, timeout_s: float) -> None:
         """Close with a word why, bounded even when the peer has stopped reading, then cut."""
+        self._closing(self)
         try:
             async with asyncio.timeout(timeout_s):
                 await self.close(code, reason)
@@ -152,6 +155,7 @@ class SubscriberConnection(ServerConnection):
 
     def _bound_close(self) -> None:
         """The library waits for ever for a peer that was told to go and does not."""
+        self._closing(self)
         if self._cut is None:
             self._cut = self.loop.call_later(self._limits.close_s, self.transport.abort)
 
