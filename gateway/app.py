@@ -152,13 +152,11 @@ class Gateway:
                     task.cancel()
                 # They log out politely; an upstream that does not answer must not take the subscribers' time.
                 share_s = FEEDS_SHARE * self._settings.server.shutdown_timeout_s
-                _, unfinished = await asyncio.wait(running, timeout=share_s)
-                for task in unfinished:
-                    task.cancel()
+                await asyncio.wait(running, timeout=share_s)
+                hub.flush()
+                await server.good_night(deadline)
             for name, channel in hub.channels.items():
                 _save_state(channel, journals[name])
-            hub.flush()
-            await server.good_night(deadline)
 
     def _open_journal(self, feed: str) -> Journal:
         settings = self._settings.journal
