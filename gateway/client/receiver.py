@@ -15,8 +15,9 @@ from gateway.mlink import control
 from gateway.mlink.choices import AdminState, DataResult, StreamResult, StreamState
 from gateway.mlink.control import BadMessage, StreamPosition
 
-# A resume that the gateway refuses is tried so often: after a restart it may still be opening its journal.
-REFUSALS_MAX = 3
+# A resume that the gateway refuses is tried so often, over some ten seconds: after a restart it may still be
+# opening its journal, or get from the upstream again what a crash has cost it.
+REFUSALS_MAX = 6
 _CONTROL = "MLink"
 _REFUSED_STATES = frozenset((AdminState.LOGON_FAILED, AdminState.INVITE_ERROR, AdminState.ACCOUNT_SUSPENDED))
 

@@ -15,7 +15,6 @@ from gateway.mlink.control import StreamPosition
 
 # The source of no message: until the first one nothing can be taken as "the next of the same".
 _NO_SRC = "\0"
-_SNAPSHOT_SENT = frozenset((StreamState.ACTIVE, StreamState.COMPLETE))
 
 
 class Tracker:
@@ -133,7 +132,8 @@ class Tracker:
                     self._proven,
                 )
         if self._snapshot is not None:
-            if state not in _SNAPSHOT_SENT:
+            # Not already at Active: a checkpoint in the midst of the records may have that state.
+            if state is not StreamState.COMPLETE:
                 return
             self._snapshot = None
             # What is `last` of a snapshot is not a position, so it starts from what is told here.

@@ -16,6 +16,8 @@ from gateway.client import (
     Unreachable,
     connect,
 )
+from gateway.client.notices import Reconnecting
+from gateway.client.receiver import REFUSALS_MAX
 from gateway.errors import BadRequest, RemoteProtocolError
 from tests.fakes.scripted_gateway import ScriptedGateway, until
 
@@ -116,7 +118,7 @@ async def test_a_refused_resume_of_our_own_is_tried_again_before_it_is_incomplet
     with pytest.raises(Incomplete, match=r"can't go on at itch/S1/2.*oldest is itch/S1/900") as caught:
         await anext(stream)
     assert caught.value.positions == (FeedPosition("itch", "S1", 2),)
-    assert len(gateway.requests) == 1 + 3
+    assert len(gateway.requests) == 1 + REFUSALS_MAX
 
 
 async def test_a_resume_that_is_refused_while_the_journal_opens_heals(
@@ -190,6 +192,22 @@ async def test_a_gateway_that_is_busy_is_dialled_again(
     assert await numbers(feed.stream("AddOrder", resume="itch/S1/1"), 1) == [1]
     assert gateway.handshakes == 3
     assert f"HTTP {status}" in notices[0].detail
+
+
+async def test_waits_grow_until_messages_flow_again_not_until_a_connection_stands(
+    gateway: ScriptedGateway, feed: Feed, notices: list[Notice]
+) -> None:
+    gateway.publish("AddOrder", stock="A")
+    gateway.cuts = iter([150, 150, 150])
+
+    stream = feed.stream("AddOrder", resume="itch/S1/1")
+    await anext(stream)
+    await gateway.close_all(1001)
+    gateway.publish("AddOrder", stock="A")
+    await anext(stream)
+
+    waits = [notice.attempt for notice in notices if isinstance(notice, Reconnecting)]
+    assert waits == [1, 2, 3, 1]
 
 
 async def test_a_gateway_that_says_when_to_come_back_is_believed(gateway: ScriptedGateway) -> None:

@@ -67,6 +67,16 @@ def test_a_checkpoint_never_moves_the_position_back() -> None:
     assert positions(tracker) == ["itch/S1/51"]
 
 
+def test_a_checkpoint_of_a_new_request_does_not_move_the_position_back_either() -> None:
+    tracker = live()
+    taken(tracker, data(50))
+    tracker.start()
+
+    tracker.checkpoint(BEGIN, [at(40, sent=0)])
+
+    assert positions(tracker) == ["itch/S1/51"]
+
+
 def test_what_was_had_is_dropped_and_counted() -> None:
     tracker = live()
     taken(tracker, data(1), data(2), data(3))
@@ -142,6 +152,10 @@ def test_numbers_of_a_snapshot_are_no_position() -> None:
     assert positions(tracker) == []
 
     tracker.checkpoint(ACTIVE, [at(100, sent=2)])
+    assert positions(tracker) == []
+
+    taken(tracker, data(30))
+    tracker.checkpoint(COMPLETE, [at(100, sent=3)])
     assert positions(tracker) == ["itch/S1/101"]
 
 
