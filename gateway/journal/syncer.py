@@ -81,7 +81,8 @@ class Syncer:
         if self._log_bytes >= self._limits.log_bytes_max:
             self._dirty.set()
             raise JournalBusy(
-                f"{self._path}: {self._log_bytes} bytes in the log, the disk is too slow for it"
+                f"{self._path}: {self._log_bytes} bytes in the log: the disk is too slow, or a program "
+                f"keeps a transaction open in the file"
             )
 
     @property
@@ -135,11 +136,9 @@ class Syncer:
                     return
                 try:
                     self.sync()
-                    if self._rest_bytes >= self._limits.checkpoint_bytes:
+                    if self._is_due():
                         if connection is None:
-                            connection = connect(self._path, writable=True)
-                            connection.execute("PRAGMA synchronous = NORMAL")
-                            connection.execute("PRAGMA wal_autocheckpoint = 0")
+                            connection = self._connect()
                         self._checkpoint(connection)
                 except JournalFailed as exc:
                     log.error("journal=%s event=sync-failed detail=%r", self._path, str(exc))
@@ -149,37 +148,45 @@ class Syncer:
             if connection is not None:
                 connection.close()
 
+    def _is_due(self) -> bool:
+        # The second: all is copied, but a reader kept the log from starting again.
+        limits = self._limits
+        return self._rest_bytes >= limits.checkpoint_bytes or self._log_bytes >= limits.log_bytes_max
+
+    def _connect(self) -> sqlite3.Connection:
+        # It waits for readers less long than a commit waits for it.
+        connection = connect(self._path, writable=True, busy_wait_s=self._limits.busy_wait_s / 2)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        return connection
+
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         """Copy the log into the main file, and let the log start again from its beginning when it can.
 
         PASSIVE runs beside the writer, so at a high rate it never reaches the end of the log. When the log
         has grown to `empty_log_bytes`, RESTART does the rest while commits wait.
         """
-        rest = self._copy(connection, "PASSIVE")
-        if rest and self._log_bytes >= self._limits.empty_log_bytes:
+        limits = self._limits
+        self._copy(connection, "PASSIVE")
+        if self._log_bytes >= limits.empty_log_bytes:
             for _ in range(COPIES_MAX):
-                if rest <= REST_BYTES:
+                if self._rest_bytes <= REST_BYTES:
                     break
-                rest = self._copy(connection, "PASSIVE")
-            with self._commits_wait():
-                rest = self._copy(connection, "RESTART")
-                self._start_again(connection, rest)
-        else:
-            with self._commits_wait():
-                self._start_again(connection, rest)
+                self._copy(connection, "PASSIVE")
+        elif self._rest_bytes:
+            return
+        with self._commits_wait():
+            if self._copy(connection, "RESTART"):
+                # The first write into an emptied log waits for the disk: let it be this one, not the loop's.
+                connection.execute("UPDATE checkpointed SET at_ns = ?", (time.time_ns(),))
+                self._log_bytes = self._rest_bytes = 0
 
-    def _copy(self, connection: sqlite3.Connection, mode: str) -> int:
-        """Returns the bytes that are left to copy."""
-        _, in_log, copied = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    def _copy(self, connection: sqlite3.Connection, mode: str) -> bool:
+        """Whether nothing stood in the way: with RESTART, that the next write starts the log again."""
+        busy, in_log, copied = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         self._log_bytes = in_log * rows.PAGE_BYTES
         self._rest_bytes = (in_log - copied) * rows.PAGE_BYTES
-        return self._rest_bytes
-
-    def _start_again(self, connection: sqlite3.Connection, rest: int) -> None:
-        if rest == 0:
-            # The first write into an emptied log waits for the disk: let it be this one, not the loop's.
-            connection.execute("UPDATE checkpointed SET at_ns = ?", (time.time_ns(),))
-            self._log_bytes = 0
+        return not busy
 
     @contextmanager
     def _commits_wait(self) -> Iterator[None]:

@@ -151,9 +151,8 @@ def restart(millions: int) -> None:
             print(f"{info.messages:,} messages, {info.bytes / 1e9:.2f} GB")
             print(f"open     {1e3 * (opened - started):8.1f} ms")
             print(f"position {1e3 * (asked - opened):8.1f} ms   next {position.next_seq:,}")
-            print(
-                f"state    {1e3 * (loaded - asked):8.1f} ms   {len(saved[1]):,} bytes at {saved[0].next_seq:,}"
-            )
+            size, seq = len(saved[1]), saved[0].next_seq
+            print(f"state    {1e3 * (loaded - asked):8.1f} ms   {size:,} bytes at {seq:,}")
             print(f"tail     {1e3 * (read - loaded):8.1f} ms   {tail:,} messages behind it")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, JournalError
 from gateway.journal import DamagedBlock, Journal, JournalLimits, JournalReader, rows
 from gateway.values import Block, Gap, Position
 from tests.journal.blocks import messages_of, numbered, read_all
@@ -76,6 +76,17 @@ def test_a_flipped_bit_in_the_middle_of_a_large_file_is_found_when_it_is_read(tm
         assert read_all(journal, Position("DAY1", 1)) == BLOCKS
 
 
+def test_a_reader_elsewhere_goes_over_to_the_repaired_file(tmp_path: Path) -> None:
+    flip(written(tmp_path, "DAY1"), b"DAY1 205 ")
+
+    with Journal(tmp_path, "itch", CHECK_THE_END_ONLY) as journal, JournalReader(tmp_path, "itch") as reader:
+        assert reader.position() == Position("DAY1", 401)
+        journal.repair("DAY1")
+        assert reader.position() == Position("DAY1", 201)
+        journal.write(BLOCKS)
+        assert read_all(reader, Position("DAY1", 1)) == BLOCKS
+
+
 def test_of_an_older_session_what_stands_behind_the_damage_is_kept_too(tmp_path: Path) -> None:
     path = written(tmp_path, "DAY1")
     flip(path, b"DAY1 205 ")
@@ -132,6 +143,34 @@ def test_each_kind_of_damage_is_found_on_opening_and_refilled(tmp_path: Path, sq
         assert any(what in damage.what for damage in verified.damages)
         assert what in journal.repaired[0].what
         assert read_all(journal, Position("DAY1", 1)) == BLOCKS
+
+
+def test_a_small_file_is_checked_as_a_whole_on_opening(tmp_path: Path) -> None:
+    path = written(tmp_path, "DAY1")
+    with closing(sqlite3.connect(path)) as connection:
+        sql = "SELECT rootpage FROM sqlite_master WHERE name = 'checkpointed'"
+        (page,) = connection.execute(sql).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 1024)
+        file.write(bytes(1024))
+
+    with Journal(tmp_path, "itch") as journal:
+        assert len(journal.repaired) == 1
+        assert read_all(journal, Position("DAY1", 1)) == BLOCKS
+
+
+def test_a_row_that_somebody_else_wrote_is_an_error_and_nothing_is_half_in(tmp_path: Path) -> None:
+    with Journal(tmp_path, "itch") as journal:
+        journal.roll("DAY1")
+        path = next((tmp_path / "itch").glob("*.sqlite"))
+        change(path, "INSERT INTO block VALUES (11, 1, 0, 0, x'')")
+        for _ in range(2):
+            with pytest.raises(JournalError, match="UNIQUE constraint failed"):
+                journal.write(BLOCKS[:2])
+        change(path, "DELETE FROM block WHERE first_seq = 11")
+
+        journal.write(BLOCKS[:2])
+        assert read_all(journal, Position("DAY1", 1)) == BLOCKS[:2]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 100], ids=["empty", "of another kind"])
@@ -208,6 +247,14 @@ def test_the_structure_of_a_file_is_checked_too(tmp_path: Path) -> None:
     assert verified.messages >= 250
 
 
+def log_of_another(folder: Path) -> bytes:
+    """A write-ahead log that SQLite would take for the one of any file beside it."""
+    with Journal(folder, "itch", JournalLimits(fsync_interval_s=100)) as journal:
+        journal.roll("DAY1")
+        journal.write([numbered(1, 1000)])
+        return next((folder / "itch").glob("*-wal")).read_bytes()
+
+
 @pytest.mark.parametrize("step", ["copied", "set aside", "renamed"])
 def test_a_crash_in_the_middle_of_a_repair_loses_nothing(tmp_path: Path, step: str) -> None:
     path = written(tmp_path, "DAY1")
@@ -225,7 +272,7 @@ def test_a_crash_in_the_middle_of_a_repair_loses_nothing(tmp_path: Path, step: s
     elif step == "set aside":
         salvaged.write_bytes(good)
         path.unlink()
-        path.with_name(path.name + "-wal").write_bytes(b"the damaged file's own")
+        path.with_name(path.name + "-wal").write_bytes(log_of_another(tmp_path / "another"))
     (path.parent / (path.name + ".salvage")).mkdir()
 
     with Journal(tmp_path, "itch") as journal:

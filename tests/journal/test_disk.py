@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import JournalError
-from gateway.journal import Journal, JournalBusy, JournalFailed, JournalFull, JournalLimits
+from gateway.journal import (
+    Journal,
+    JournalBusy,
+    JournalFailed,
+    JournalFull,
+    JournalLimits,
+    PositionTooOld,
+)
 from gateway.values import Block, Position
 from tests.journal.blocks import numbered, read_all
 
@@ -29,7 +36,7 @@ def small_disk() -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
-            subprocess.run(["umount", folder], check=True)
+            subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def fill(journal: Journal, at: int, count: int = 200, session: str = "DAY1") -> tuple[int, JournalError]:
@@ -85,6 +92,8 @@ def test_a_journal_on_a_full_disk_opens_reads_and_gets_room_by_retention(small_d
     with Journal(small_disk, "itch", JournalLimits(keep_bytes=1)) as journal:
         assert journal.position() == Position("DAY2", at)
         assert [info.session for info in journal.retain(0)] == ["DAY1"]
+        with pytest.raises(PositionTooOld):
+            journal.read(Position("DAY1", 1))
         journal.write([numbered(at, 1000, session="DAY2", size=50)])
         assert journal.position() == Position("DAY2", at + 1000)
 
@@ -119,13 +128,13 @@ with Journal(Path(sys.argv[1]), "itch") as journal:
     at = 1
     try:
         while True:
-            journal.write([numbered(at, 100)])
+            journal.write([numbered(at, 50), numbered(at + 50, 50)])
             at += 100
     except JournalError as exc:
         print(exc)
     assert journal.position() == Position("DAY1", at)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    journal.write([numbered(at, 100)])
+    journal.write([numbered(at, 50), numbered(at + 50, 50)])
     assert all(verified.whole for verified in journal.verify())
 """
     root = Path(__file__).resolve().parents[2]
@@ -236,6 +245,22 @@ def test_a_commit_that_is_refused_leaves_the_position_where_it_was(tmp_path: Pat
         assert journal.position() == Position("DAY1", 21)
 
 
+def test_somebody_elses_write_lock_holds_a_commit_up_for_a_moment_only(tmp_path: Path) -> None:
+    with Journal(tmp_path, "itch", JournalLimits(busy_wait_s=0.001)) as journal:
+        journal.roll("DAY1")
+        (path,) = (tmp_path / "itch").glob("*.sqlite")
+        with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")
+            with pytest.raises(JournalBusy, match="the write lock is held"):
+                journal.write([numbered(1, 10)])
+            with pytest.raises(JournalBusy, match="the write lock is held"):
+                journal.write([numbered(1, 10), numbered(11, 10)])
+            somebody.execute("ROLLBACK")
+
+        journal.write([numbered(1, 10), numbered(11, 10)])
+        assert journal.position() == Position("DAY1", 21)
+
+
 def test_the_log_is_emptied_while_the_writer_never_pauses(tmp_path: Path) -> None:
     limits = JournalLimits(
         fsync_interval_s=0.001, checkpoint_bytes=50_000, empty_log_bytes=200_000, busy_wait_s=5
@@ -253,8 +278,35 @@ def test_the_log_is_emptied_while_the_writer_never_pauses(tmp_path: Path) -> Non
                     at += 20
                 times.add(connection.execute("SELECT at_ns FROM checkpointed").fetchone()[0])
 
-        assert path.stat().st_size > 200_000
+        assert path.stat().st_size > 100_000
         assert journal.position() == Position("DAY1", at)
+        assert all(verified.whole for verified in journal.verify())
+
+
+def test_a_transaction_that_somebody_keeps_open_holds_up_at_the_limit_and_no_longer_than_it_lasts(
+    tmp_path: Path,
+) -> None:
+    limits = JournalLimits(
+        fsync_interval_s=0.001, checkpoint_bytes=20_000, empty_log_bytes=60_000, log_bytes_max=300_000
+    )
+    with Journal(tmp_path, "itch", limits) as journal:
+        journal.roll("DAY1")
+        journal.write([numbered(1, 20)])
+        (path,) = (tmp_path / "itch").glob("*.sqlite")
+        with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+            somebody.execute("BEGIN")
+            somebody.execute("SELECT count(*) FROM block").fetchall()
+            at, refusal = fill(journal, 21, 20)
+            while "keeps a transaction open" not in str(refusal):
+                at, refusal = fill(journal, at, 20)
+            somebody.execute("COMMIT")
+
+        def written() -> bool:
+            with suppress(JournalBusy):
+                journal.write([numbered(at, 20)])
+            return journal.position() == Position("DAY1", at + 20)
+
+        until(written)
         assert all(verified.whole for verified in journal.verify())
 
 
