@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup system demo test check format lint types pytest bench clean
+NODE_STAMP := tests/node/node_modules/.installed
+
+.PHONY: help setup system node demo test check format lint types pytest bench clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,10 +23,16 @@ $(STAMP): pyproject.toml constraints.txt
 system: ## Install the system packages the tests use (as root), or name what is missing
 	@sh tests/system-packages.sh test
 
+node: system $(NODE_STAMP) ## Install what the tests run under Node
+
+$(NODE_STAMP): tests/node/package.json
+	cd tests/node && npm install --no-package-lock --no-audit --no-fund --silent
+	touch $@
+
 demo: setup ## A simulated exchange and the gateway in one process, on loopback
 	$(BIN)/gateway demo
 
-test: setup system check ## Set up, then run everything that CI runs
+test: setup system node check ## Set up, then run everything that CI runs
 
 check: lint types pytest ## Format, lint, types and tests, without set-up
 
@@ -46,4 +54,4 @@ bench: setup ## Measure: messages/s beside a peer in the same run
 	$(BIN)/python -m tests.bench
 
 clean: ## Remove what set-up and tests left here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info var
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info var tests/node/node_modules
