@@ -8,6 +8,8 @@ import pytest
 GATEWAY = Path(__file__).resolve().parents[1] / "gateway"
 FLOORS = {
     "errors": 0,
+    "histogram": 0,
+    "logs": 4,
     "values": 0,
     "soup": 1,
     "definitions": 1,
@@ -16,17 +18,29 @@ FLOORS = {
     "link": 2,
     "decode": 2,
     "client": 2,
-    "journal": 3,
-    "hub": 3,
-    "settings": 3,
-    "net": 4,
-    "simulator": 4,
-    "app": 5,
-    "cli": 6,
-    "__main__": 7,
+    "views": 3,
+    "journal": 4,
+    "hub": 4,
+    "settings": 4,
+    "net": 5,
+    "simulator": 5,
+    "app": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 # The core moves no bytes and reads no clock: protocol rooms and everything between wire and socket.
-WITHOUT_IO = ("soup", "definitions", "stripes", "mlink", "decode", "hub", "errors", "values")
+WITHOUT_IO = (
+    "soup",
+    "definitions",
+    "stripes",
+    "mlink",
+    "decode",
+    "views",
+    "hub",
+    "errors",
+    "histogram",
+    "values",
+)
 IO_MODULES = {"asyncio", "socket", "ssl", "uvloop", "websockets", "time", "logging", "threading", "selectors"}
 
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
+from itertools import islice
 from typing import Protocol
 
 import orjson
@@ -19,6 +20,8 @@ from gateway.values import Block, Gap, Position
 
 # How much of a past session is read at a time when its directory has to be found again.
 SCAN_BYTES = 1 << 20
+# How many records are written down at once: less than a millisecond of work.
+DUMPED_AT_ONCE = 1_000
 # Past sessions whose meaning is kept while somebody reads them; a context has some megabytes.
 PAST_CONTEXTS_MAX = 4
 # Ended sessions whose length is known, so that a reader of them can be told how far it is behind.
@@ -65,6 +68,8 @@ class Channel:
         self.begun = False
         self.began_at = self.position
         self.received_ns = 0
+        # Spent on decoding and writing JSON, all of it together.
+        self.encoding_ns = 0
         self._stripes = stripes
         self.records: dict[str, dict[str, Record]] = {}
         self.context = SessionContext("", Directory(codecs), stripes)
@@ -72,6 +77,9 @@ class Channel:
         self._joined_at: dict[str, int] = {}
         # One past the last number of sessions that ended while we ran, in order.
         self._ends: OrderedDict[str, int] = OrderedDict()
+        # The directory's dump, and of which directory at which change it is.
+        self._dumped = b""
+        self._dumped_of: tuple[Directory | None, int] = (None, 0)
         # Least recently read first.
         self._past: OrderedDict[str, SessionContext] = OrderedDict()
 
@@ -158,11 +166,24 @@ class Channel:
 
     def dump(self) -> bytes:
         """Directory and records as bytes; they are the state at `position` and are saved with it."""
-        records = {
-            name: {key: (r.seq, r.received_ns, r.payload.decode("latin-1")) for key, r in keyed.items()}
-            for name, keyed in self.records.items()
-        }
-        return orjson.dumps({"directory": self.context.directory.dump(), "records": records})
+        return b"".join(self.capture())
+
+    def capture(self) -> Iterator[bytes]:
+        """The dump in pieces. What they hold is fixed now; they may be made later, in another thread.
+
+        A day's records take most of a second to write down, which nobody on the loop can wait for.
+        """
+        directory = self._directory_dumped()
+        copied = {name: keyed.copy() for name, keyed in self.records.items()}
+        return _written_down(directory, copied)
+
+    def _directory_dumped(self) -> bytes:
+        """As JSON; written anew only when it has changed, which is mostly before the market opens."""
+        directory = self.context.directory
+        if self._dumped_of != (directory, directory.last_change_seq):
+            self._dumped_of = (directory, directory.last_change_seq)
+            self._dumped = orjson.dumps(directory.dump())
+        return self._dumped
 
     def load(self, position: Position, saved: bytes) -> None:
         """Stand at `position` with what `dump` gave there. ValueError when the bytes are not a dump."""
@@ -225,3 +246,19 @@ class Channel:
             # Removed and added again, so that the order is that of the sequence numbers.
             keyed.pop(key, None)
             keyed[key] = Record(seq, self.received_ns, raw[start:end])
+
+
+def _written_down(directory: bytes, records: dict[str, dict[str, Record]]) -> Iterator[bytes]:
+    """What `Channel.dump` gives, in pieces of at most `DUMPED_AT_ONCE` records."""
+    yield b'{"directory":' + directory + b',"records":{'
+    for at, (name, keyed) in enumerate(records.items()):
+        yield (b"," if at else b"") + orjson.dumps(name) + b":{"
+        comma, items = b"", iter(keyed.items())
+        while some := {
+            key: (record.seq, record.received_ns, record.payload.decode("latin-1"))
+            for key, record in islice(items, DUMPED_AT_ONCE)
+        }:
+            yield comma + orjson.dumps(some)[1:-1]
+            comma = b","
+        yield b"}"
+    yield b"}}"

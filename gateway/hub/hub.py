@@ -16,6 +16,7 @@ from gateway.hub.pieces import Notice, Pieces
 from gateway.hub.router import Target
 from gateway.hub.spec import Delivery, StreamSpec
 from gateway.hub.stream import Coverage, Sink, State, Stream
+from gateway.hub.tally import Tally
 from gateway.hub.turns import Turns
 from gateway.values import Block, Gap, Position
 
@@ -48,6 +49,9 @@ class Hub:
         self.turns = Turns(schedule)
         self._flush_is_due = False
         self._unflushed = 0
+        # Of the oldest message that waits for the next flush.
+        self._oldest_ns = 0
+        self.tally = Tally()
 
     @property
     def channels(self) -> Mapping[str, Channel]:
@@ -79,8 +83,12 @@ class Hub:
                 f"feed {feed}: a block starts at {block.first_seq}, expected {channel.position.next_seq}"
             )
         channel.received_ns = block.received_ns
-        channel.router.route(block, channel.context, self._clock_ns())
+        began_ns = self._clock_ns()
+        channel.router.route(block, channel.context, began_ns)
+        channel.encoding_ns += max(0, self._clock_ns() - began_ns)
         channel.position = Position(block.session, block.next_seq)
+        if not self._unflushed:
+            self._oldest_ns = block.received_ns
         self._unflushed += block.count
         if self._unflushed >= self._limits.flush_messages:
             self.flush()
@@ -120,12 +128,14 @@ class Hub:
     def flush(self) -> None:
         """Write what this turn of the loop brought: one write per live stream."""
         self._flush_is_due = False
-        self._unflushed = 0
+        fresh, self._unflushed = self._unflushed, 0
+        written = False
         overloaded: set[Sink] = set()
         for group in self._groups.values():
             if not group.waiting:
                 continue
             data = group.take()
+            written = True
             for stream in group.members:
                 sink = stream.sink
                 if stream.covered is None:
@@ -134,6 +144,8 @@ class Hub:
                     sink.write(data + group.wired([stream.covered(self._pieces.coverage(stream))]))
                 if sink.backlog() > self._limits.backlog_bytes_max:
                     overloaded.add(sink)
+        if written and fresh:
+            self.tally.written_s.add(max(0, self._clock_ns() - self._oldest_ns) / 1e9)
         if overloaded:
             self._set_behind(overloaded)
         for stream in self._stirred:
@@ -169,6 +181,7 @@ class Hub:
         if delivery is Delivery.LATEST:
             outbox = Outbox(self._limits.latest_keys_max, lambda: self._stirred.append(stream))
         stream = Stream(sink, spec, group, delivery, tag, outbox)
+        self.tally.opened(stream)
         stream.polled = polled
         here = {feed: self._channels[feed].position for feed in spec.feeds}
         if resume is not None:
@@ -193,6 +206,7 @@ class Hub:
         self.flush()
         group = stream.group
         stream.leave(self._pieces.positions(stream), State.CLOSED)
+        self.tally.closed(stream)
         self._leave(stream)
         if stream.target is not None:
             self._latest.discard(stream)
@@ -303,6 +317,8 @@ class Hub:
 
     def _step_behind(self, stream: Stream) -> bool:
         if self._pieces.write_from_journal(stream):
+            if stream.read_ns:
+                self.tally.caught_up_s.add(max(0, self._clock_ns() - stream.read_ns) / 1e9)
             return True
         if stream.polled:
             stream.state = State.PARKED

@@ -8,6 +8,9 @@ from enum import Enum
 
 from gateway.mlink.where import Where
 
+# With a space, which no stripe's name has.
+ALL, SEVERAL = "all stripes", "several stripes"
+
 
 class Delivery(Enum):
     """`EVERY`: each message, in order. `LATEST`: the newest of each key, steps may be left out."""
@@ -29,6 +32,13 @@ class StreamSpec:
     stripes: frozenset[str] | None = None
     where: Where | None = None
     view: frozenset[str] | None = None
+
+    @property
+    def stripe(self) -> str:
+        """The one stripe it is of, `all` or `several`: few words, however many specs there are."""
+        if self.stripes is None:
+            return ALL
+        return next(iter(self.stripes)) if len(self.stripes) == 1 else SEVERAL
 
     @property
     def feeds(self) -> frozenset[str]:

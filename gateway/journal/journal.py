@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.errors import JournalError, LocalProtocolError, SequenceGap
+from gateway.histogram import Histogram
 from gateway.journal import checkpoint, names
 from gateway.journal.errors import DamagedBlock
 from gateway.journal.limits import JournalLimits
@@ -49,7 +50,9 @@ class Journal(JournalReader):
     ) -> None:
         self.limits = limits or JournalLimits()
         super().__init__(folder, feed, open_files_max=self.limits.open_files_max)
-        self._fsync = fsync
+        self._wait_for_disk = fsync
+        # How long each fsync took.
+        self.fsync_s = Histogram()
         self._clock_ns = clock_ns
         self._monotonic = monotonic
         self._running: SessionFile | None = None
@@ -176,6 +179,17 @@ class Journal(JournalReader):
         """How long the disk has been at the fsync that is under way; for health. 0 when none is."""
         return self._syncer.stalled_s() if self._syncer is not None else 0.0
 
+    def size_bytes(self) -> int:
+        """What all files of the folder take; asks the file system."""
+        return sum(names.size_of(name.in_folder(self.folder)) for name in names.files_in(self.folder))
+
+    def _fsync(self, descriptor: int) -> None:
+        began = self._monotonic()
+        try:
+            self._wait_for_disk(descriptor)
+        finally:
+            self.fsync_s.add(self._monotonic() - began)
+
     # -- sessions ---------------------------------------------------------------------------------
 
     def roll(self, session: str, first_seq: int = 1) -> Position:
@@ -226,7 +240,7 @@ class Journal(JournalReader):
         age_s, bytes_max = self.limits.keep_age_s, self.limits.keep_bytes
         removed: list[SessionInfo] = []
         infos = self.sessions()
-        total = sum(names.size_of(name.in_folder(self.folder)) for name in names.files_in(self.folder))
+        total = self.size_bytes()
         for info in infos[:-1]:
             last_ns = info.ended_ns or info.last_received_ns or info.started_ns
             too_old = age_s is not None and last_ns < now_ns - int(age_s * 1e9)

@@ -28,6 +28,8 @@ def health_of(
         session="" if position is None else position.session,
         next_seq=0 if position is None else position.next_seq,
         last_received_ns=merge.intake.last_received_ns,
+        messages=merge.intake.messages,
+        bytes=merge.intake.bytes,
         reconnects=dict(merge.reconnects),
         gaps=merge.gaps,
         missing=merge.missing,

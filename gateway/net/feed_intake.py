@@ -51,6 +51,7 @@ class Intake:
         self._pending_bytes = 0
         self.trouble: JournalError | None = None
         self.last_received_ns: int | None = None
+        self.messages = self.bytes = 0
         # A journal that was repaired is filled again from the upstream; what was published stays published.
         self._published = journal.position()
 
@@ -110,6 +111,8 @@ class Intake:
         self._publisher.publish(block)
         self._published = Position(block.session, block.next_seq)
         self.last_received_ns = block.received_ns
+        self.messages += block.count
+        self.bytes += len(block.raw)
 
     def start_session(self, session: str, first_seq: int) -> None:
         """Go on in a session that is new to the journal."""

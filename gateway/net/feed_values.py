@@ -81,6 +81,8 @@ class FeedHealth:
     session: str
     next_seq: int
     last_received_ns: int | None
+    messages: int
+    bytes: int
     reconnects: Mapping[str, int]
     gaps: int
     missing: int
