@@ -9,6 +9,7 @@ from gateway.net.feed_dialling import Endpoint
 from gateway.net.feed_lane import Barred, Lane
 from gateway.net.feed_merge import Merge
 from gateway.net.feed_values import FeedHealth, FeedState, LaneHealth
+from gateway.net.kernel import bytes_not_read
 from gateway.values import Position
 
 
@@ -48,6 +49,7 @@ def _lane_health(lane: Lane, position: Position | None) -> LaneHealth:
     behind = 0
     if lane.live and position is not None and position.session == lane.session:
         behind = max(position.next_seq - lane.next_seq, 0)
+    unread_bytes = 0 if lane.line is None else bytes_not_read(lane.line)
     return LaneHealth(
-        lane.endpoint, lane.state, lane.session, lane.next_seq, behind, lane.lag_ns, lane.detail
+        lane.endpoint, lane.state, lane.session, lane.next_seq, behind, lane.lag_ns, unread_bytes, lane.detail
     )

@@ -4,7 +4,7 @@ Holds facts, decides nothing; the socket is behind `Line`.
 """
 
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.net.feed_rules import Answer, Asking, next_asking
 from gateway.net.feed_values import FeedState
@@ -19,6 +19,8 @@ class Line(Protocol):
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
+
+    def get_extra_info(self, name: str) -> Any: ...
 
 
 class Drop(Enum):

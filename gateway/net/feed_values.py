@@ -57,7 +57,10 @@ class FeedNotice:
 
 @dataclass(frozen=True, slots=True)
 class LaneHealth:
-    """One connection of a feed. `lag_*` say how far it is behind the lane that delivers first."""
+    """One connection of a feed. `lag_*` say how far it is behind the lane that delivers first.
+
+    `unread_bytes` have reached this machine and wait to be read: the more, the further we are behind.
+    """
 
     endpoint: str
     state: FeedState
@@ -65,6 +68,7 @@ class LaneHealth:
     next_seq: int
     lag_messages: int
     lag_ns: int
+    unread_bytes: int
     detail: str
 
 

@@ -1,12 +1,28 @@
 """What the system knows of a socket and asyncio does not say."""
 
-import asyncio
 import struct
 import sys
+from typing import Any, Protocol
 
 
-def bytes_not_acknowledged(transport: asyncio.BaseTransport) -> int:
+class HasSocket(Protocol):
+    """A transport, or a link that has one."""
+
+    def get_extra_info(self, name: str) -> Any:
+        """`socket` gives the socket, or None when it is gone."""
+
+
+def bytes_not_acknowledged(transport: HasSocket) -> int:
     """Bytes that the kernel took and the other machine has not acknowledged; 0 where that can't be asked."""
+    return _asked(transport, "TIOCOUTQ")
+
+
+def bytes_not_read(transport: HasSocket) -> int:
+    """Bytes that have come and that nobody has read yet; 0 where that can't be asked."""
+    return _asked(transport, "FIONREAD")
+
+
+def _asked(transport: HasSocket, what: str) -> int:
     if sys.platform != "linux":
         return 0
     import fcntl
@@ -14,7 +30,7 @@ def bytes_not_acknowledged(transport: asyncio.BaseTransport) -> int:
 
     socket = transport.get_extra_info("socket")
     try:
-        answer = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        answer = fcntl.ioctl(socket.fileno(), getattr(termios, what), bytes(4))
     except (OSError, ValueError, AttributeError):
         # Closed meanwhile.
         return 0

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
@@ -21,9 +21,11 @@ from websockets.http11 import Request, Response
 
 from gateway.errors import ConfigError
 from gateway.hub import Hub
+from gateway.net import rest
 from gateway.net.access import Access, Authority, origin_allowed
+from gateway.net.attendance import Attendance
 from gateway.net.feed_values import FeedNotice
-from gateway.net.http import Health, Pages, is_own_host, refuse
+from gateway.net.http import Health, Pages, is_own_host, json_body, refuse
 from gateway.net.places import Places
 from gateway.net.resolve import Resolver
 from gateway.net.subscriber import Subscriber
@@ -74,17 +76,19 @@ class Server:
         self._authority = authority
         self._resolver = Resolver(hub.channels, stripes)
         self._pages = Pages(health)
+        self._rest = rest.RestService(hub.channels, self._resolver, time.time_ns)
         self._places = Places(
             settings.connections_max, settings.connections_per_address_max, settings.ghost_timeout_s
         )
+        self.attendance = Attendance()
         self._subscribers: dict[SubscriberConnection, Subscriber] = {}
         self._server: WebSocketServer | None = None
         self.port = settings.port
 
     @property
-    def subscribers(self) -> int:
-        """How many are connected."""
-        return len(self._subscribers)
+    def subscribers(self) -> Collection[SubscriberConnection]:
+        """Those who are connected."""
+        return self._subscribers.keys()
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -211,8 +215,13 @@ class Server:
             response = await self._answer(connection, request)
         except _NotAdmitted as exc:
             log.info("event=refused peer=%s status=%d detail=%r", _address(connection), exc.status, str(exc))
+            self.attendance.refused[exc.status] += 1
             self._places.stand_up(connection)
-            response = refuse(exc.status, str(exc))
+            framed = rest.PATHS.get(urlsplit(request.path).path)
+            if framed is None:
+                response = refuse(exc.status, str(exc))
+            else:
+                response = json_body(exc.status, self._rest.error(str(exc), framed))
         except (LookupError, InvalidHeader):
             response = refuse(HTTPStatus.BAD_REQUEST, "a header that must stand once stands twice")
         if response is not None:
@@ -231,14 +240,17 @@ class Server:
                 f"{self._settings.connections_per_address_max} connections from this address are open",
             )
         parts = urlsplit(request.path)
-        if parts.path not in PATHS:
+        if parts.path not in PATHS and parts.path not in rest.PATHS:
             return self._pages.answer(request)
-        if request.method != "GET":
-            raise _NotAdmitted(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket begins with GET")
-        if not origin_allowed(request.headers.get("Origin"), self._settings.allowed_origins, host):
+        origin = request.headers.get("Origin")
+        if not origin_allowed(origin, self._settings.allowed_origins, host):
             raise _NotAdmitted(
                 HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see [server] allowed_origins"
             )
+        if parts.path in rest.PATHS:
+            return await self._answer_rest(request, parts.query, rest.PATHS[parts.path], origin)
+        if request.method != "GET":
+            raise _NotAdmitted(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket begins with GET")
         # Without a key it may still log on by message, within the logon timeout.
         connection.access = self._access(request, parts.query)
         connection.framed = PATHS[parts.path]
@@ -253,6 +265,17 @@ class Server:
                 f"{connection.access.connections_max} connections with this key are open and alive",
             )
         return None
+
+    async def _answer_rest(self, request: Request, query: str, framed: bool, origin: str | None) -> Response:
+        access = self._access(request, query)
+        if access is None:
+            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "a key is needed: Authorization: Bearer …")
+        response = json_body(*await self._rest.answer(query, access, framed))
+        if origin is not None:
+            # It was compared above: a page that may connect may read the answer, too.
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+        return response
 
     def _access(self, request: Request, query: str) -> Access | None:
         """What the request's key allows; None if it has none and one is needed."""
@@ -299,7 +322,14 @@ class Server:
             raise
         finally:
             del self._subscribers[connection]
-            log.info("event=disconnected peer=%s code=%s", address, connection.close_code)
+            reason = self.attendance.end(connection, connection.bytes_written)
+            log.info(
+                "event=disconnected peer=%s reason=%s code=%s bytes=%d",
+                address,
+                reason,
+                connection.close_code,
+                connection.bytes_written,
+            )
 
 
 def _bearer(request: Request) -> str | None:
