@@ -12,7 +12,7 @@ from gateway.client.notices import Reconnected, SnapshotComplete, Warned, of_adm
 from gateway.client.subscription import LOG, Subscription
 from gateway.errors import GatewayError, RemoteProtocolError
 from gateway.mlink import control
-from gateway.mlink.choices import AdminState, DataResult, StreamResult, StreamState
+from gateway.mlink.choices import AdminState, DataResult, Delivery, StreamResult, StreamState
 from gateway.mlink.control import BadMessage, StreamPosition
 
 # A resume that the gateway refuses is tried so often, over some ten seconds: after a restart it may still be
@@ -161,7 +161,7 @@ class Receiver:
                     f"the gateway could not read a request: {message.detail or message.result}"
                 )
             case _:
-                pass
+                tracker.latest = True
 
     def _admin(self, admin: control.MLinkAdmin) -> None:
         if admin.state in _REFUSED_STATES:
@@ -183,6 +183,8 @@ class Receiver:
         tracker = subscription.tracker
         if ack.result in (StreamResult.OK, StreamResult.WARN):
             subscription.refusals = 0
+            if ack.delivery is Delivery.LATEST:
+                tracker.latest = True
             if ack.result is StreamResult.WARN:
                 subscription.tell(Warned(ack.detail))
             if tracker.runs > 1:

@@ -36,7 +36,8 @@ class Tracker:
         #: Where the running request was told to resume.
         self.asked: tuple[FeedPosition, ...] = ()
         self._wanted = resume
-        self._latest = latest
+        #: Whether the newest of each key is what counts: then a break is healed by a new snapshot.
+        self.latest = latest
         self._runs = 0
         # What the snapshot under way has brought; what was had before it began lies below `_floor`.
         self._snapshot: set[tuple[str, str, int]] | None = None
@@ -52,7 +53,7 @@ class Tracker:
         self._fold()
         self._src = _NO_SRC
         self.received = 0
-        resume = () if self._latest and self._runs else self.positions()
+        resume = () if self.latest and self._runs else self.positions()
         self._runs += 1
         self.asked = resume
         if not resume and self._snapshot is None:

@@ -143,6 +143,8 @@ class MLinkStreamAck(Message):
     msgName: NameOrNames = ""
     result: Annotated[StreamResult, choice(StreamResult)]
     detail: Text = ""
+    # Ours: the stream has the latest of each key, so after a cut it starts anew and does not resume.
+    delivery: Annotated[Delivery, choice(Delivery)] | None = None
 
 
 class StreamPosition(Fields):

@@ -50,6 +50,7 @@ from gateway.mlink.choices import (
     AdminEvent,
     AdminState,
     DataResult,
+    Delivery,
     ReadyScan,
     StreamResult,
     StreamState,
@@ -282,12 +283,16 @@ class SubscriberSession:
         detail: str = "",
         *,
         ends: Mapping[StreamId, Progress] | None = None,
+        delivery: Delivery | None = None,
     ) -> list[Action]:
         """The answer to a request. OK and Warn start it (or end what it cancels), all else changes nothing.
 
-        `ends` tells how far a stream had come that ends by it: replaced, or cancelled.
+        `ends` tells how far a stream had come that ends by it: replaced, or cancelled. `delivery` is told
+        where it is not every message.
         """
-        return self._replies(*self._streams.answer(asked, result, detail, ends or {}, self._timestamp()))
+        return self._replies(
+            *self._streams.answer(asked, result, detail, ends or {}, self._timestamp(), delivery)
+        )
 
     def checkpoint(
         self,

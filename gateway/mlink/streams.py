@@ -17,7 +17,7 @@ from gateway.mlink.actions import (
     StreamsCancelled,
     stream_id_of,
 )
-from gateway.mlink.choices import StreamResult, StreamState, YesNo
+from gateway.mlink.choices import Delivery, StreamResult, StreamState, YesNo
 from gateway.mlink.control import Message, MLinkStream, MLinkStreamAck, MLinkStreamCheckPt
 from gateway.mlink.view import parse_view
 from gateway.mlink.where import parse_where
@@ -78,9 +78,12 @@ class Streams:
         detail: str,
         ends: Mapping[StreamId, Progress],
         timestamp: str,
+        delivery: Delivery | None = None,
     ) -> list[Message]:
         """The ack, with the last checkpoint of each stream that ends by it."""
-        ack = stream_ack(asked.request, asked.sent_ns, result, detail)
+        ack = stream_ack(asked.request, asked.sent_ns, result, detail).model_copy(
+            update={"delivery": delivery}
+        )
         if isinstance(asked, StreamsCancelled):
             gone = [id for id in asked.ids if id in self._running] if result in _STARTED else []
             terminated = StreamState.TERMINATED

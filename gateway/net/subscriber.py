@@ -14,10 +14,11 @@ from functools import partial
 from websockets.exceptions import ConnectionClosed
 
 from gateway.errors import BadRequest, JournalError
-from gateway.hub import Coverage, Hub, State, Stream
+from gateway.hub import Coverage, Delivery, Hub, State, Stream
 from gateway.hub.outbox import Outbox
 from gateway.hub.router import escaped
 from gateway.hub.wire import binary_message
+from gateway.mlink import choices
 from gateway.mlink.actions import (
     Action,
     CloseWith,
@@ -250,7 +251,8 @@ class Subscriber:
         )
         running = _Running(action.id, stream, action.request.activeLatency / 1000, action.request.coverage)
         self._running[action.id] = running
-        self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends))
+        told = choices.Delivery.LATEST if resolved.delivery is Delivery.LATEST else None
+        self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends, delivery=told))
         self._perform(self._session.checkpoint(action.id, StreamState.BEGIN, self._progress(running)))
         self._work.set()
 
