@@ -7,15 +7,16 @@ can be read here: a feed journals a block and hands it to its `_Publisher`, whic
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from threading import Thread
 from typing import Any
 
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
 from gateway.errors import ConfigError, JournalError
 from gateway.hub import Channel, Hub, HubLimits
-from gateway.journal import Journal, JournalLimits
+from gateway.journal import DamagedBlock, Journal, JournalLimits
 from gateway.net.access import Authority
 from gateway.net.feed import Feed
 from gateway.net.feed_values import FeedNotice, FeedState
@@ -31,6 +32,8 @@ log = logging.getLogger("gateway.app")
 DAY_S = 86_400
 RETENTION_EVERY_S = 60.0
 RESTORE_BYTES = 1 << 20
+# How long a disk may take to finish what it was given, at the very end.
+CLOSE_WAIT_S = 5.0
 # The part of the shutdown timeout that feeds may take to log out.
 FEEDS_SHARE = 0.3
 
@@ -78,6 +81,7 @@ class Gateway:
         self._codecs = {each.name: _codecs(each) for each in settings.feeds}
         self._authority = Authority.load(settings)
         self._stopping = asyncio.Event()
+        self._journals: dict[str, Journal] = {}
         self.feeds: dict[str, Feed] = {}
         self.port = settings.server.port
 
@@ -91,7 +95,7 @@ class Gateway:
             time.time_ns,
             notice_text,
         )
-        journals: dict[str, Journal] = {}
+        journals = self._journals
         try:
             for each in self._settings.feeds:
                 journals[each.name] = self._open_journal(each.name)
@@ -99,8 +103,7 @@ class Gateway:
                 self._add_feed(each, hub, journals[each.name])
             await self._serve(hub, journals, ready)
         finally:
-            for name, journal in journals.items():
-                _close(name, journal)
+            _close(journals, CLOSE_WAIT_S)
 
     def stop(self) -> None:
         """Begin the shutdown: feeds first, then the subscribers, each bounded in time."""
@@ -124,6 +127,8 @@ class Gateway:
                 "state": health.state.value,
                 "reconnects": dict(health.reconnects),
             }
+            # By session, what the next start repairs.
+            feeds[name]["damaged"] = dict(self._journals[name].damaged)
             feeds[name]["lanes"] = [{**asdict(lane), "state": lane.state.value} for lane in health.lanes]
             ready = ready and health.state is FeedState.STREAMING and not health.paused
         return Health(ready and not self._stopping.is_set(), {"ready": ready, "feeds": feeds})
@@ -166,7 +171,7 @@ class Gateway:
             keep_bytes=settings.retention_bytes,
         )
         try:
-            journal = Journal(settings.folder, feed, limits)
+            journal = Journal(settings.folder, feed, limits, background=True)
         except OSError as exc:
             raise ConfigError(f"[journal] folder = {str(settings.folder)!r}: can't be used: {exc}") from exc
         for repaired in journal.repaired:
@@ -189,13 +194,14 @@ class Gateway:
         while True:
             await asyncio.sleep(self._settings.journal.checkpoint_s)
             for name, channel in hub.channels.items():
-                _save_state(channel, journals[name])
+                # One that is still on its way may take as long as the disk does.
+                if not journals[name].is_saving:
+                    _save_state(channel, journals[name])
             now = time.monotonic()
             if now >= retain_at:
                 retain_at = now + RETENTION_EVERY_S
                 for name, journal in journals.items():
-                    for gone in journal.retain(time.time_ns()):
-                        log.info("feed=%s event=session-removed session=%s", name, gone.session)
+                    _retain(name, journal)
 
 
 def _codecs(feed: FeedSettings) -> Codecs:
@@ -220,7 +226,7 @@ def _restore(channel: Channel, hub: Hub, journal: Journal) -> None:
         first = next(info.first_seq for info in journal.sessions() if info.session == newest.session)
         channel.begin(first)
         position = channel.position
-    while items := journal.read(position, RESTORE_BYTES):
+    while items := _read(journal, position):
         for item in items:
             if isinstance(item, Gap):
                 hub.publish_gap(channel.name, item)
@@ -229,18 +235,50 @@ def _restore(channel: Channel, hub: Hub, journal: Journal) -> None:
         position = channel.position
 
 
+def _read(journal: Journal, position: Position) -> Sequence[Block | Gap]:
+    """What comes next. At damage the session is cut: nobody reads it yet, and the upstream has it again."""
+    try:
+        return journal.read(position, RESTORE_BYTES)
+    except DamagedBlock as exc:
+        journal.repair(position.session, exc.what)
+        return journal.read(position, RESTORE_BYTES)
+
+
+def _retain(name: str, journal: Journal) -> None:
+    try:
+        for gone in journal.retain(time.time_ns()):
+            log.info("feed=%s event=session-removed session=%s", name, gone.session)
+    except (JournalError, OSError) as exc:
+        log.error("feed=%s event=retention-failed detail=%r", name, str(exc))
+
+
 def _save_state(channel: Channel, journal: Journal) -> None:
-    if not channel.begun:
-        return
-    try:
-        journal.save_checkpoint(channel.position, channel.dump())
-    except (JournalError, OSError) as exc:
-        # A restart reads more of the journal instead; nothing is lost.
-        log.warning("feed=%s event=state-not-saved detail=%r", channel.name, str(exc))
+    """Send the state to the disk; a thread of the journal's waits for it."""
+    # When it is not saved, a restart reads more of the journal instead; nothing is lost.
+    if channel.begun and not journal.save_checkpoint(channel.position, channel.capture()):
+        log.warning("feed=%s event=state-not-saved detail='the disk is still at others'", channel.name)
 
 
-def _close(name: str, journal: Journal) -> None:
-    try:
-        journal.close()
-    except (JournalError, OSError) as exc:
-        log.error("feed=%s event=journal-not-closed detail=%r", name, str(exc))
+def _close(journals: Mapping[str, Journal], seconds: float) -> None:
+    """Close them all at once, and wait for a disk that does not answer for so long only.
+
+    What was published is committed by then: the kernel has it, whatever becomes of this process.
+    """
+
+    def close(name: str, journal: Journal) -> None:
+        try:
+            journal.close()
+        except (JournalError, OSError) as exc:
+            log.error("feed=%s event=journal-not-closed detail=%r", name, str(exc))
+
+    threads = {
+        name: Thread(target=close, args=(name, journal), name=f"close {name}", daemon=True)
+        for name, journal in journals.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    until = time.monotonic() + seconds
+    for name, thread in threads.items():
+        thread.join(max(0.0, until - time.monotonic()))
+        if thread.is_alive():
+            log.error("feed=%s event=journal-not-closed detail='the disk does not answer'", name)

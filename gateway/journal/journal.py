@@ -7,25 +7,31 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gateway.errors import JournalError, LocalProtocolError, SequenceGap
 from gateway.histogram import Histogram
 from gateway.journal import checkpoint, names
-from gateway.journal.errors import DamagedBlock
+from gateway.journal.errands import Errand, Errands
+from gateway.journal.errors import DamagedBlock, JournalBusy, JournalFailed
 from gateway.journal.limits import JournalLimits
 from gateway.journal.lock import FolderLock
 from gateway.journal.names import FileName
-from gateway.journal.reader import JournalReader
+from gateway.journal.reader import READ_BYTES, JournalReader
 from gateway.journal.repair import finish_repairs, repair
-from gateway.journal.session_file import SessionFile, sync_folder
+from gateway.journal.session_file import SessionFile, finish_file, sync_folder
 from gateway.journal.syncer import Syncer
 from gateway.journal.values import Repaired, SessionInfo
+from gateway.journal.verify import verify_file
 from gateway.values import Block, Gap, Position
 
 # Names of aged-out sessions that are remembered, to tell `too old` from `unknown`.
 REMOVED_MAX = 1000
+# States that may wait to be saved. One more is left out: a restart then reads more of the journal.
+SAVES_MAX = 4
+# Between two pieces of a state the thread that writes it down lets the loop have the interpreter.
+SAVE_PAUSE_S = 0.0005
 
 log = logging.getLogger("gateway.journal")
 
@@ -36,6 +42,9 @@ class Journal(JournalReader):
     `append` queues, `commit` writes: after `commit` a kill -9 loses nothing; a loss of power loses what
     the last fsync did not cover (`fsync_interval_s`). When `commit` raises, nothing since the last one is in,
     `position` says so, and the same blocks may be appended again. Readers see what is committed.
+
+    With `background`, what waits for the disk for longer (the end of a session, a new file, removing one,
+    saving state) is done in threads; a failure there stops the journal as a failed fsync does.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class Journal(JournalReader):
         feed: str,
         limits: JournalLimits | None = None,
         *,
+        background: bool = False,
         fsync: Callable[[int], None] = os.fsync,
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
@@ -60,12 +70,23 @@ class Journal(JournalReader):
         self._next_seq = self._committed_seq = 1
         self._pending: list[Block | Gap] = []
         self._pending_bytes = 0
+        self._errands = Errands(background=background)
+        # A new session's file being made: (session, first number), its name, the work.
+        self._making: tuple[tuple[str, int], FileName, Errand | None] | None = None
+        self._finishing: Errand | None = None
+        self._saves: list[Errand] = []
+        self._failure: str | None = None
+        # By session: damage found while reading.
+        self.damaged: dict[str, str] = {}
         # What `open` had to set aside; the operator is told.
         self.repaired: list[Repaired] = []
         self._lock = FolderLock(self.folder)
         try:
             finish_repairs(self.folder)
             self._found = super()._names()
+            self._repair_suspects()
+            for name in self._found[:-1]:
+                finish_file(self.folder, name)
             if self._found:
                 self._open_newest()
         except BaseException:
@@ -73,11 +94,12 @@ class Journal(JournalReader):
             raise
 
     def close(self) -> None:
-        """Commit, sync and let go of the folder. `failure` is asked before."""
+        """Commit, sync, wait for what is under way, and let go of the folder. `failure` is asked before."""
         try:
             self.commit()
         finally:
-            self._stop_running(settle=False)
+            self._stop_running()
+            self._errands.wait()
             super().close()
             self._lock.close()
 
@@ -137,7 +159,7 @@ class Journal(JournalReader):
         pending, self._pending = self._pending, []
         size, self._pending_bytes = self._pending_bytes, 0
         try:
-            self._syncer.admit()
+            self._admit()
             self._running.write(pending, self._clock_ns())
         except BaseException:
             self._next_seq = self._committed_seq
@@ -149,9 +171,8 @@ class Journal(JournalReader):
         """Append and commit: all or nothing. Returns what was new, to be published."""
         if self._pending:
             self.commit()
-        if self._syncer is not None:
-            # Also without blocks: whoever tries again after trouble asks so whether it is over.
-            self._syncer.admit()
+        # Also without blocks: whoever tries again after trouble asks so whether it is over.
+        self._admit()
         new: list[Block] = []
         try:
             for block in blocks:
@@ -164,6 +185,12 @@ class Journal(JournalReader):
         self.commit()
         return new
 
+    def _admit(self) -> None:
+        if self._failure is not None:
+            raise JournalFailed(self._failure)
+        if self._syncer is not None:
+            self._syncer.admit()
+
     def sync(self) -> None:
         """Commit, and wait until it is on the disk."""
         self.commit()
@@ -173,7 +200,7 @@ class Journal(JournalReader):
     @property
     def failure(self) -> str | None:
         """Why nothing can be written any more until the journal is opened anew; None while all is well."""
-        return self._syncer.failure if self._syncer is not None else None
+        return self._syncer.failure if self._syncer is not None else self._failure
 
     def stalled_s(self) -> float:
         """How long the disk has been at the fsync that is under way; for health. 0 when none is."""
@@ -201,8 +228,10 @@ class Journal(JournalReader):
         if not session:
             raise LocalProtocolError("a session without a name")
         self.commit()
+        self._admit()
         if self._found and self._found[-1].session == session:
             if self._running is None:
+                self._wait_for(self._finishing)
                 self._start(self._found[-1])
                 assert self._running is not None
                 self._running.mark_ended(None)
@@ -213,21 +242,64 @@ class Journal(JournalReader):
                     f"{name.in_folder(self.folder)}: session {session!r} came again after others; "
                     f"move the file away if the upstream uses its names anew"
                 )
+        name = self._made(session, first_seq)
         self.end_session()
-        order = 1 + max((name.order for name in names.files_in(self.folder)), default=0)
-        name = FileName(order, session)
-        SessionFile.create(self.folder, name, self.feed, first_seq, self._clock_ns())
         self._found.append(name)
         self._start(name)
         return Position(session, first_seq)
 
+    def _made(self, session: str, first_seq: int) -> FileName:
+        """The file of a new session, once it is on the disk; JournalBusy while it is not."""
+        if self._making is not None:
+            wanted, name, errand = self._making
+            self._wait_for(errand)
+            self._making = None
+            if wanted == (session, first_seq) and errand is not None and errand.error is None:
+                return name
+            for part in names.companions(name.in_folder(self.folder)):
+                part.unlink(missing_ok=True)
+        order = 1 + max((name.order for name in names.files_in(self.folder)), default=0)
+        name = FileName(order, session)
+        folder, feed, now_ns = self.folder, self.feed, self._clock_ns()
+        errand = self._errands.send(
+            str(name.in_folder(folder)),
+            lambda: SessionFile.create(folder, name, feed, first_seq, now_ns),
+        )
+        if errand is not None:
+            self._making = ((session, first_seq), name, errand)
+            self._wait_for(errand)
+            self._making = None
+            if errand.error is not None:
+                raise errand.error
+        return name
+
+    def _wait_for(self, errand: Errand | None) -> None:
+        if errand is not None and not errand.wait(self.limits.roll_wait_s):
+            raise JournalBusy(f"{errand.name}: the disk has not finished with it yet")
+
     def end_session(self) -> None:
         """Mark the running session ended, sync it, and make one finished file of it."""
-        if self._running is None:
+        running, syncer = self._running, self._syncer
+        if running is None or syncer is None:
             return
-        self.sync()
-        self._running.mark_ended(self._clock_ns())
-        self._stop_running(settle=True)
+        self.commit()
+        self._admit()
+        if not self._errands.background:
+            syncer.sync()
+        # It is in the log behind the messages, so that it can't be on the disk without them.
+        running.mark_ended(self._clock_ns())
+        self._running = self._syncer = None
+        self._finishing = self._errands.send(str(running.path), lambda: self._finish(running, syncer))
+
+    def _finish(self, file: SessionFile, syncer: Syncer) -> None:
+        try:
+            syncer.close()
+            if syncer.failure is not None:
+                self._failure = syncer.failure
+                raise JournalFailed(syncer.failure)
+            file.settle(alone=not self._errands.background)
+        finally:
+            file.close()
 
     def position(self) -> Position | None:
         """One past the last number of the newest session, what is not committed yet left out."""
@@ -253,15 +325,41 @@ class Journal(JournalReader):
 
     # -- state checkpoint -------------------------------------------------------------------------
 
-    def save_checkpoint(self, position: Position, state: bytes) -> None:
-        """Save what the hub knew at `position`. Waits for the disk; may be called from another thread."""
+    def save_checkpoint(self, position: Position, state: bytes | Iterable[bytes]) -> bool:
+        """Save what the hub knew at `position`; False when too many states wait for the disk already.
+
+        With `background` the pieces of `state` are made in the thread that saves them.
+        """
         name = next((name for name in self._found if name.session == position.session), None)
         if name is None:
             raise LocalProtocolError(f"state at a position of unknown session {position.session!r}")
-        if (syncer := self._syncer) is not None:
+        self._saves = [each for each in self._saves if not each.is_done]
+        if len(self._saves) >= SAVES_MAX:
+            return False
+        path, syncer, before = name.state_in(self.folder), self._syncer, [*self._saves, self._finishing]
+
+        def save() -> None:
+            pieces = [state] if isinstance(state, bytes) else _slowly(state)
+            whole = b"".join(pieces)
+            for errand in before:
+                if errand is not None:
+                    errand.wait()
+            if self._failure is not None:
+                raise JournalFailed(self._failure)
             # A state must not survive a loss of power that its own messages do not.
-            syncer.sync()
-        checkpoint.save(name.state_in(self.folder), position, state)
+            if syncer is not None:
+                syncer.sync()
+            checkpoint.save(path, position, whole)
+
+        errand = self._errands.send(str(path), save)
+        if errand is not None:
+            self._saves.append(errand)
+        return True
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether a state is on its way to the disk."""
+        return any(not each.is_done for each in self._saves)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -272,6 +370,35 @@ class Journal(JournalReader):
         if self._running is not None and name == self._running.name:
             return self._running
         return super()._file(name)
+
+    def read(self, position: Position, bytes_max: int = READ_BYTES) -> list[Block | Gap]:
+        """As `JournalReader.read`. Damage is also remembered, so that the next start repairs it."""
+        try:
+            return super().read(position, bytes_max)
+        except DamagedBlock as exc:
+            self._suspect(exc)
+            raise
+
+    def _suspect(self, exc: DamagedBlock) -> None:
+        name = next((name for name in self._found if name.in_folder(self.folder) == exc.path), None)
+        if name is None or name.session in self.damaged:
+            return
+        self.damaged[name.session] = str(exc)
+        log.error("journal=%s event=damaged detail=%r", exc.path, f"{exc}; the next start repairs it")
+        try:
+            names.with_suffix(exc.path, names.SUSPECT).write_text(f"{exc}\n")
+        except OSError as error:
+            log.error("journal=%s event=not-noted detail=%r", exc.path, str(error))
+
+    def _repair_suspects(self) -> None:
+        """Repair what was found damaged while it was read, if it still is."""
+        for name in self._found:
+            note = names.with_suffix(name.in_folder(self.folder), names.SUSPECT)
+            if note.exists():
+                found = verify_file(self.folder, name)
+                if not found.whole:
+                    self._repair(name, found.damages[0].what)
+                note.unlink()
 
     def _open_newest(self) -> None:
         name = self._found[-1]
@@ -297,12 +424,16 @@ class Journal(JournalReader):
         name = self._find(self._found, Position(session, 1))
         was_running = self._running is not None and self._running.name == name
         self.commit()
+        self._errands.wait()
         if was_running:
-            self._stop_running(settle=False)
+            self._stop_running()
         if (file := self._open.pop(name.order, None)) is not None:
             file.close()
         try:
-            return self._repair(name, what)
+            done = self._repair(name, what)
+            self.damaged.pop(session, None)
+            names.with_suffix(name.in_folder(self.folder), names.SUSPECT).unlink(missing_ok=True)
+            return done
         finally:
             if was_running:
                 self._start(name)
@@ -333,17 +464,13 @@ class Journal(JournalReader):
             raise
         self._running = file
 
-    def _stop_running(self, *, settle: bool) -> None:
+    def _stop_running(self) -> None:
         if self._syncer is not None:
             self._syncer.close()
             self._syncer = None
         if self._running is not None:
-            try:
-                if settle:
-                    self._running.settle()
-            finally:
-                self._running.close()
-                self._running = None
+            self._running.close()
+            self._running = None
 
     def _forget_pending(self) -> None:
         self._pending = []
@@ -358,17 +485,20 @@ class Journal(JournalReader):
         if (file := self._open.pop(order, None)) is not None:
             file.close()
         self._found.remove(name)
-        freed = 0
-        try:
-            for each in names.files_in(self.folder):
-                if each.order == order:
-                    path = each.in_folder(self.folder)
-                    freed += names.size_of(path)
-                    for part in (*names.companions(path), name.state_in(self.folder)):
-                        part.unlink(missing_ok=True)
-            sync_folder(self.folder)
-        except OSError as exc:
-            raise JournalError(f"session {name.session!r} not removed: {exc}") from exc
+        paths = [each.in_folder(self.folder) for each in names.files_in(self.folder) if each.order == order]
+        freed = sum(names.size_of(path) for path in paths)
+        beside = [name.state_in(self.folder), names.with_suffix(name.in_folder(self.folder), names.SUSPECT)]
+        parts = [part for path in paths for part in names.companions(path)] + beside
+
+        def unlink() -> None:
+            try:
+                for part in parts:
+                    part.unlink(missing_ok=True)
+                sync_folder(self.folder)
+            except OSError as exc:
+                raise JournalError(f"session {name.session!r} not removed: {exc}") from exc
+
+        self._errands.send(str(name.in_folder(self.folder)), unlink)
         if not remembered:
             self._remember_removed(gone)
         log.info("journal=%s event=removed session=%s bytes=%d", self.folder, name.session, freed)
@@ -383,3 +513,9 @@ class Journal(JournalReader):
         except OSError:
             return False
         return True
+
+
+def _slowly(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        time.sleep(SAVE_PAUSE_S)

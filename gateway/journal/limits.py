@@ -16,6 +16,8 @@ class JournalLimits:
     stall_max_s: float = 5.0
     # How long a commit waits while the log is being emptied; then it is refused (JournalBusy).
     busy_wait_s: float = 0.05
+    # How long a new session waits for its file to be on the disk; then it is refused (JournalBusy).
+    roll_wait_s: float = 0.5
     # Appended but not committed: at this size `append` commits by itself.
     pending_bytes_max: int = 8 << 20
     # After this many bytes the write-ahead log is copied into the main file, beside the writer.

@@ -14,6 +14,8 @@ SUFFIX = ".sqlite"
 # SQLite's own companions of a file: the write-ahead log and its index.
 WAL, SHM = "-wal", "-shm"
 PARTIAL, SALVAGED = ".partial", ".salvaged"
+# Beside a file in which damage was found while it was read: what was found.
+SUSPECT = ".suspect"
 LOCK_NAME = "lock"
 REMOVED_NAME = "removed.json"
 STATE_SUFFIX = ".state"

@@ -3,6 +3,7 @@
 Knows SQLite and one file; knows nothing of other sessions, of fsync, of retention.
 """
 
+import logging
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from gateway.values import Block, Gap
 
 # A row's cost beside its raw bytes, so that a read of many tiny blocks is bounded too.
 ROW_BYTES = 64
+
+log = logging.getLogger("gateway.journal")
 
 
 class SessionFile:
@@ -122,11 +125,15 @@ class SessionFile:
         except sqlite3.Error as exc:
             raise rows.as_journal_error(exc, self.path) from exc
 
-    def settle(self) -> None:
-        """Make one file of main file and log, unless a reader stands in the way."""
+    def settle(self, *, alone: bool = True) -> None:
+        """Make one file of main file and log, unless a reader stands in the way.
+
+        Unless `alone`, the log is emptied and no reader is held up; the rest is done on the next opening.
+        """
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+            if alone:
+                self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         except sqlite3.Error as exc:
             if "BUSY" not in exc.sqlite_errorname and "LOCKED" not in exc.sqlite_errorname:
                 raise rows.as_journal_error(exc, self.path) from exc
@@ -262,6 +269,23 @@ class SessionFile:
             self._connection.execute("ROLLBACK")
 
 
+def finish_file(folder: Path, name: FileName) -> None:
+    """Make one file of an ended session's that still keeps a log beside it (byte 18 of its header tells)."""
+    path = name.in_folder(folder)
+    try:
+        with path.open("rb") as header:
+            if header.read(19)[18:] != b"\x02":
+                return
+        file = SessionFile(folder, name, writable=True)
+        try:
+            file.settle()
+        finally:
+            file.close()
+    except (OSError, JournalError, ConfigError) as exc:
+        # Whoever reads it is told what is wrong with it.
+        log.warning("journal=%s event=not-finished detail=%r", path, str(exc))
+
+
 def _last_of(items: Sequence[Block | Gap]) -> int:
     last = items[-1]
     return last.to_seq if isinstance(last, Gap) else last.next_seq - 1
@@ -300,7 +324,10 @@ def connect_damaged(path: Path) -> sqlite3.Connection:
 
 
 def _opened(uri: str, busy_wait_s: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_wait_s)
+    # One thread at a time uses a connection, but not always the one that opened it.
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=busy_wait_s, check_same_thread=False
+    )
     try:
         # SQLite opens the file only when it is first read.
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()

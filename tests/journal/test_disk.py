@@ -6,8 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from gateway.journal import (
     PositionTooOld,
 )
 from gateway.values import Block, Position
+from tests.fakes.disk import Disk, until
 from tests.journal.blocks import numbered, read_all
 
 
@@ -121,6 +121,7 @@ from pathlib import Path
 from gateway.errors import JournalError
 from gateway.journal import Journal
 from gateway.values import Position
+from tests.fakes.disk import Disk, until
 from tests.journal.blocks import numbered
 with Journal(Path(sys.argv[1]), "itch") as journal:
     journal.roll("DAY1")
@@ -145,30 +146,6 @@ with Journal(Path(sys.argv[1]), "itch") as journal:
 
     assert done.returncode == 0, done.stderr
     assert "00000001-DAY1.sqlite" in done.stdout
-
-
-class Disk:
-    """Stands where os.fsync stands: says how it ends, and can keep its caller waiting."""
-
-    def __init__(self) -> None:
-        self.error: OSError | None = None
-        self.goes_on = threading.Event()
-        self.goes_on.set()
-        self.asked = threading.Event()
-
-    def fsync(self, handle: int) -> None:
-        self.asked.set()
-        self.goes_on.wait()
-        if self.error is not None:
-            raise self.error
-        os.fsync(handle)
-
-
-def until(claim: Callable[[], bool]) -> None:
-    """Wait for a thread that is under way; ends with the test's own timeout."""
-    waited = threading.Event()
-    while not claim():
-        waited.wait(0.001)
 
 
 def test_row_17_an_error_at_fsync_stops_the_journal_for_good_and_says_why(tmp_path: Path) -> None:
