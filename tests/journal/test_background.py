@@ -43,7 +43,7 @@ def test_the_end_of_a_session_does_not_wait_for_the_disk(tmp_path: Path) -> None
 def test_a_session_that_is_still_being_finished_is_gone_on_with_when_it_is(tmp_path: Path) -> None:
     disk = Disk()
     with Journal(tmp_path, "itch", QUICK, background=True, fsync=disk.fsync) as journal:
-        journal.roll("DAY1")
+        until(lambda: rolled(journal, "DAY1"))
         journal.write([numbered(1, 10)])
         disk.goes_on.clear()
         journal.end_session()
@@ -91,7 +91,7 @@ def test_a_new_sessions_file_that_takes_long_is_refused_until_it_is_there(
         create(*given)  # type: ignore[arg-type]
 
     with Journal(tmp_path, "itch", QUICK, background=True) as journal:
-        journal.roll("DAY1")
+        until(lambda: rolled(journal, "DAY1"))
         journal.write([numbered(1, 10)])
         monkeypatch.setattr(SessionFile, "create", slow_create)
         disk.goes_on.clear()
