@@ -112,5 +112,10 @@ class Pages:
         )
 
 
+def json_body(status: HTTPStatus, body: bytes) -> Response:
+    """An answer that is JSON already."""
+    return respond(status, body, "application/json")
+
+
 def _json(status: HTTPStatus, body: Mapping[str, Any]) -> Response:
-    return respond(status, orjson.dumps(body) + b"\n", "application/json")
+    return json_body(status, orjson.dumps(body) + b"\n")
