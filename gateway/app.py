@@ -26,6 +26,7 @@ from gateway.net.server import Server
 from gateway.settings import FeedSettings, Settings
 from gateway.stripes import StripeTable
 from gateway.values import Block, Gap, Position
+from gateway.views import ViewedCodecs
 
 log = logging.getLogger("gateway.app")
 
@@ -205,7 +206,8 @@ class Gateway:
 
 
 def _codecs(feed: FeedSettings) -> Codecs:
-    return Codecs(load_definitions(feed.definitions))
+    codecs = Codecs(load_definitions(feed.definitions))
+    return ViewedCodecs(codecs, feed.views) if feed.views else codecs
 
 
 def _restore(channel: Channel, hub: Hub, journal: Journal) -> None:

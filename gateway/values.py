@@ -69,6 +69,16 @@ class Block:
             count += 1
         return Block(self.session, self.first_seq, count, self.received_ns, self.raw[:at])
 
+    def until(self, seq: int) -> "Block":
+        """The part of the block in front of `seq`, maybe of no messages; itself when that is past its end."""
+        if seq >= self.next_seq:
+            return self
+        count = max(0, seq - self.first_seq)
+        at = 0
+        for _ in range(count):
+            at += 2 + int.from_bytes(self.raw[at : at + 2], "big")
+        return Block(self.session, self.first_seq, count, self.received_ns, self.raw[:at])
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

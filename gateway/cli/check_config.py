@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.decode import Codecs
 from gateway.definitions import Definitions, load_definitions
 from gateway.errors import ConfigError
 from gateway.net.access import TokenVerifier
@@ -27,6 +28,7 @@ from gateway.settings import EndpointSettings, FeedSettings, ServerSettings, Set
 from gateway.settings.problems import Problem, shown
 from gateway.settings.sections import is_loopback
 from gateway.stripes import StripeTable
+from gateway.views import ViewedCodecs
 
 # Open files beside the connections: journal, feeds, the log, the interpreter's own.
 FILES_BESIDE = 64
@@ -89,6 +91,11 @@ def _examine_feed(feed: FeedSettings, file: str, found: Examination) -> None:
         found.definitions[feed.name] = load_definitions(feed.definitions)
     except ConfigError as exc:
         found.problems.append(_line(file, f"feeds.{feed.name}.definitions", feed.definitions, str(exc)))
+    try:
+        if feed.views and feed.name in found.definitions:
+            ViewedCodecs(Codecs(found.definitions[feed.name]), feed.views)
+    except ConfigError as exc:
+        found.problems.append(_line(file, f"feeds.{feed.name}.views", list(feed.views), str(exc)))
     for endpoint in feed.endpoints:
         found.problems += _endpoint_tls(endpoint, file, f"feeds.{feed.name}.endpoints.{endpoint.name}")
 

@@ -101,6 +101,14 @@ class MessageCodec:
         names = self._known(fields)
         return _kept(self._decoders, names, lambda: compiled(self.definition, FlatForm(), names))
 
+    def ticker_of_key(self, key: str) -> str | None:
+        """The ticker in a record's key, None if its key has none."""
+        ticker = self.definition.ticker_field
+        if ticker is None or ticker.name not in self.definition.key:
+            return None
+        # Tickers hold no mark between parts, so a plain split finds theirs.
+        return key.split("|")[self.definition.key.index(ticker.name)]
+
     def _known(self, fields: Collection[str]) -> frozenset[str]:
         for name in fields:
             if name not in self.field_types and not any(

@@ -4,24 +4,30 @@ Knows codecs, directory and records; knows nothing of subscribers.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 import orjson
 
 from gateway.decode import Codecs, Directory, MessageCodec
 from gateway.hub.context import SessionContext
+from gateway.hub.derived import Derivation
 from gateway.hub.router import Router
 from gateway.stripes import StripeTable
 from gateway.values import Block, Gap, Position
+from gateway.views import ViewedCodecs
+from gateway.views.engine import Found
 
 # How much of a past session is read at a time when its directory has to be found again.
 SCAN_BYTES = 1 << 20
 # How many records are written down at once: less than a millisecond of work.
 DUMPED_AT_ONCE = 1_000
+# JSON has no zero byte, so what follows one in a saved state is something else: the views' own.
+BEHIND_JSON = b"\0"
 # Past sessions whose meaning is kept while somebody reads them; a context has some megabytes.
 PAST_CONTEXTS_MAX = 4
 # Ended sessions whose length is known, so that a reader of them can be told how far it is behind.
@@ -63,6 +69,7 @@ class Channel:
         self.codecs = codecs
         self.reader = reader
         self.router = Router(name, codecs, self._learn)
+        self.views = Derivation(codecs) if isinstance(codecs, ViewedCodecs) else None
         self.position = Position("", 1)
         # Where this session's messages begin for us, once there are any.
         self.begun = False
@@ -92,6 +99,8 @@ class Channel:
                 self._ends.popitem(last=False)
         self.context = SessionContext(session, Directory(self.codecs), self._stripes)
         self.records = {}
+        if self.views is not None:
+            self.views.start_session(session)
         self.begun = False
         self.position = Position(session, 1)
 
@@ -108,8 +117,12 @@ class Channel:
         """Where a reader at `position` has to go on: it may have begun before the feed's messages did."""
         if not position.session:
             return self.began_at
-        joined_at = self._joined_at.get(position.session, 1)
+        joined_at = self.first_seq(position.session)
         return position if position.next_seq >= joined_at else Position(position.session, joined_at)
+
+    def first_seq(self, session: str) -> int:
+        """The number at which a session's messages begin for us."""
+        return self._joined_at.get(session, 1)
 
     def after(self, position: Position) -> int:
         """How many numbers there are from `position` on; of sessions whose end is not known, none."""
@@ -132,7 +145,7 @@ class Channel:
             return found
         saved = self.reader.state_at_end(session) if self.reader else None
         if saved is not None:
-            directory, _ = self._loaded(saved)
+            directory, _ = self._loaded(session, saved)
         else:
             directory = self._scan(session)
         context = SessionContext(session, directory, self._stripes)
@@ -145,12 +158,17 @@ class Channel:
         Given out one by one, so that a caller can take them in slices.
         """
         # Within a message they stand in order already; copying that costs little, sorting all would not.
-        copied = [
+        copied: list[list[tuple[int, str, str, Record | Callable[[], Record]]]] = [
             [(record.seq, name, key, record) for key, record in keyed.items()]
             for name, keyed in self.records.items()
             if (self.name, name) in names
         ]
-        return ((name, key, record) for _, name, key, record in merge(*copied, key=lambda each: each[0]))
+        if self.views is not None:
+            copied += [_viewed(name, self.views.latest(name)) for name in self._views_in(names)]
+        return (
+            (name, key, record if isinstance(record, Record) else record())
+            for _, name, key, record in merge(*copied, key=lambda each: each[0])
+        )
 
     def records_at(
         self, names: frozenset[tuple[str, str]], keys: Collection[tuple[str, str]]
@@ -161,6 +179,13 @@ class Channel:
             for name, key in keys
             if (self.name, name) in names and (record := self.records.get(name, {}).get(key)) is not None
         ]
+        if self.views is not None:
+            for name in self._views_in(names):
+                wanted = [key for of, key in keys if of == name]
+                found += [
+                    (name, key, Record(seq, received_ns, payload()))
+                    for key, seq, received_ns, payload in self.views.latest_of(name, wanted)
+                ]
         found.sort(key=lambda each: each[2].seq)
         return iter(found)
 
@@ -175,7 +200,8 @@ class Channel:
         """
         directory = self._directory_dumped()
         copied = {name: keyed.copy() for name, keyed in self.records.items()}
-        return _written_down(directory, copied)
+        state = _written_down(self.first_seq(self.context.session), directory, copied)
+        return state if self.views is None else chain(state, (BEHIND_JSON, self.views.dump()))
 
     def _directory_dumped(self) -> bytes:
         """As JSON; written anew only when it has changed, which is mostly before the market opens."""
@@ -187,7 +213,9 @@ class Channel:
 
     def load(self, position: Position, saved: bytes) -> None:
         """Stand at `position` with what `dump` gave there. ValueError when the bytes are not a dump."""
-        directory, records = self._loaded(saved)
+        directory, records = self._loaded(position.session, saved)
+        if self.views is not None:
+            self.views.load(position, saved.partition(BEHIND_JSON)[2])
         self.context = SessionContext(position.session, directory, self._stripes)
         self.records = records
         self.position = position
@@ -196,22 +224,29 @@ class Channel:
             (record.received_ns for keyed in records.values() for record in keyed.values()), default=0
         )
 
+    def _views_in(self, names: frozenset[tuple[str, str]]) -> list[str]:
+        assert self.views is not None
+        return [name for name in sorted(self.views.names) if (self.name, name) in names]
+
     def _keep(self, context: SessionContext) -> None:
         self._past[context.session] = context
         if len(self._past) > PAST_CONTEXTS_MAX:
             self._past.popitem(last=False)
 
-    def _loaded(self, saved: bytes) -> tuple[Directory, dict[str, dict[str, Record]]]:
+    def _loaded(self, session: str, saved: bytes) -> tuple[Directory, dict[str, dict[str, Record]]]:
         try:
-            state = orjson.loads(saved)
+            state = orjson.loads(saved.partition(BEHIND_JSON)[0])
             directory = Directory(self.codecs)
             directory.load(state["directory"])
             records = {
                 name: {key: Record(seq, ns, text.encode("latin-1")) for key, (seq, ns, text) in keyed.items()}
                 for name, keyed in state["records"].items()
             }
+            first_seq = int(state.get("first", 1))
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
             raise ValueError(f"feed {self.name}: the saved state can't be read: {exc!r}") from exc
+        if first_seq > 1:
+            self._joined_at[session] = first_seq
         return directory, records
 
     def _scan(self, session: str) -> Directory:
@@ -248,9 +283,18 @@ class Channel:
             keyed[key] = Record(seq, self.received_ns, raw[start:end])
 
 
-def _written_down(directory: bytes, records: dict[str, dict[str, Record]]) -> Iterator[bytes]:
+def _viewed(name: str, found: Iterable[Found]) -> list[tuple[int, str, str, Record | Callable[[], Record]]]:
+    """A view's records, each made when it is its turn, of what is known now."""
+    return [(seq, name, key, partial(_made, seq, ns, payload)) for key, seq, ns, payload in found]
+
+
+def _made(seq: int, received_ns: int, payload: Callable[[], bytes]) -> Record:
+    return Record(seq, received_ns, payload())
+
+
+def _written_down(first_seq: int, directory: bytes, records: dict[str, dict[str, Record]]) -> Iterator[bytes]:
     """What `Channel.dump` gives, in pieces of at most `DUMPED_AT_ONCE` records."""
-    yield b'{"directory":' + directory + b',"records":{'
+    yield b'{"first":%d,"directory":' % first_seq + directory + b',"records":{'
     for at, (name, keyed) in enumerate(records.items()):
         yield (b"," if at else b"") + orjson.dumps(name) + b":{"
         comma, items = b"", iter(keyed.items())

@@ -67,6 +67,8 @@ class Hub:
         """Make a feed known. Its position is where publishing will start."""
         self._channels[channel.name] = channel
         self._codecs[channel.name] = channel.codecs
+        if channel.views is not None:
+            channel.views.limits = self._limits
 
     # The way of the data.
 
@@ -85,6 +87,9 @@ class Hub:
         channel.received_ns = block.received_ns
         began_ns = self._clock_ns()
         channel.router.route(block, channel.context, began_ns)
+        if channel.views is not None and (derived := channel.views.publish(block)):
+            context, received_ns = channel.context, block.received_ns
+            channel.router.route_derived(derived, block.session, received_ns, context, began_ns)
         channel.encoding_ns += max(0, self._clock_ns() - began_ns)
         channel.position = Position(block.session, block.next_seq)
         if not self._unflushed:
@@ -177,6 +182,9 @@ class Hub:
         if group is None:
             group = self._groups[spec] = Group(spec)
         group.streams += 1
+        for feed in spec.feeds:
+            if (views := self._channels[feed].views) is not None:
+                views.want(spec.names_of(feed))
         outbox = None
         if delivery is Delivery.LATEST:
             outbox = Outbox(self._limits.latest_keys_max, lambda: self._stirred.append(stream))
@@ -212,6 +220,10 @@ class Hub:
             self._latest.discard(stream)
             self._remove(stream.target)
         group.streams -= 1
+        self._pieces.release(stream)
+        for feed in group.spec.feeds:
+            if (views := self._channels[feed].views) is not None:
+                views.unwant(group.spec.names_of(feed))
         if group.streams == 0:
             del self._groups[group.spec]
 
@@ -322,10 +334,12 @@ class Hub:
             return True
         if stream.polled:
             stream.state = State.PARKED
+            self._pieces.release(stream)
             return False
         self.flush()
         first = not stream.group.members
         stream.join()
+        self._pieces.release(stream)
         stream.fell_behind = False
         stream.group.members.add(stream)
         if first:

@@ -17,3 +17,10 @@ class HubLimits:
     snapshot_records: int = 200
     # Different keys that a conflated stream may have waiting; above it the stream is told and closed.
     latest_keys_max: int = 200_000
+    # Of each view that somebody wants, so many of the newest messages (or up to twice as many) are kept for
+    # streams that fall behind; who is farther behind has the books rebuilt.
+    recent_views: int = 20_000
+    # Books that are being rebuilt at a time for readers of old messages; others wait for their turn.
+    view_engines: int = 4
+    # Saved states from which books are rebuilt, all of them together; above it every second one is dropped.
+    view_states_bytes: int = 64 << 20

@@ -87,7 +87,12 @@ class Pieces:
         for feed, session, record in islice(stream.snapshot, self._limits.snapshot_records):
             count += 1
             router, texts = stream.group.reader(feed, self._codecs)
-            router.route(record.block(session), self._channels[feed].context_of(session), now_ns)
+            context = self._channels[feed].context_of(session)
+            if router.is_view(record.payload):
+                derived = [(record.seq, record.payload)]
+                router.route_derived(derived, session, record.received_ns, context, now_ns)
+            else:
+                router.route(record.block(session), context, now_ns)
             written += texts
             texts.clear()
         self._write(stream, written, len(written))
@@ -114,6 +119,12 @@ class Pieces:
             stream.ahead = {feed: items} if items and not is_waiting else {}
             return True
         return False
+
+    def release(self, stream: Stream) -> None:
+        """The stream reads nothing old now."""
+        for feed in stream.spec.feeds:
+            if (views := self._channels[feed].views) is not None:
+                views.release(stream)
 
     def write_latest(self, stream: Stream) -> bool:
         """Write a slice of what a conflated stream has waiting; whether the batch has more."""
@@ -154,7 +165,12 @@ class Pieces:
         here, framed, feed = channel.position, stream.spec.framed, channel.name
         router, texts = stream.group.reader(feed, self._codecs)
         now_ns = self._clock_ns()
+        names: Collection[str] = ()
+        if channel.views is not None:
+            names = channel.views.names & stream.spec.names_of(feed)
         while items and left > 0:
+            if names and not self._has_views(stream, channel, names, items[0]):
+                break
             item, position = items.popleft(), stream.positions[feed]
             if item.session != position.session and position.session:
                 whole.append(self._notice(feed, item.session, None, framed))
@@ -170,10 +186,16 @@ class Pieces:
                 items.appendleft(item.tail(block.next_seq))
             if block.session == here.session and block.next_seq > here.next_seq:
                 # Journaled and not published yet: live streams do not have it either.
-                block = _in_front_of(block, here.next_seq)
+                block = block.until(here.next_seq)
                 items.clear()
             left -= len(block.raw)
-            router.route(block, channel.context_of(block.session), now_ns)
+            context = channel.context_of(block.session)
+            if names and channel.views is not None:
+                # A stream of views has nothing else: see `Resolver`.
+                derived = channel.views.again(stream, names, block)
+                router.route_derived(derived, block.session, block.received_ns, context, now_ns)
+            else:
+                router.route(block, context, now_ns)
             whole += texts
             texts.clear()
             stream.positions[feed] = Position(block.session, block.next_seq)
@@ -182,6 +204,22 @@ class Pieces:
                 if len(stream.positions) == 1:
                     stream.high_ns = block.received_ns
         self._write(stream, whole, len(whole) - notices)
+
+    @staticmethod
+    def _has_views(stream: Stream, channel: Channel, names: Collection[str], item: Block | Gap) -> bool:
+        """Whether the views of what comes next are at hand; when not, they are a piece nearer."""
+        views = channel.views
+        assert views is not None
+        assert channel.reader is not None
+        if isinstance(item, Gap) or not item.count:
+            return True
+        position = Position(item.session, item.first_seq)
+        if views.has(stream, names, position):
+            return True
+        # What is known of a session that ended long ago is read first.
+        channel.context_of(item.session)
+        views.prepare(stream, position, channel.first_seq(item.session), channel.reader.read)
+        return False
 
     def _write(self, stream: Stream, texts: list[str], messages: int) -> None:
         if not texts:
@@ -193,10 +231,3 @@ class Pieces:
         if stream.covered is not None:
             data += stream.group.wired([stream.covered(self.coverage(stream))])
         stream.sink.write(data)
-
-
-def _in_front_of(block: Block, seq: int) -> Block:
-    """The part of a block in front of a number."""
-    count = max(0, seq - block.first_seq)
-    size = len(block.raw) - len(block.tail(seq).raw)
-    return Block(block.session, block.first_seq, count, block.received_ns, block.raw[:size])

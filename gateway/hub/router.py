@@ -5,7 +5,7 @@ way of a feed and a reader of the journal use this same code with different targ
 give the same bytes (but for the time of encoding).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -24,6 +24,7 @@ from gateway.mlink.predicate import Kind, compile_where
 from gateway.mlink.times import utc_text
 from gateway.mlink.where import Where
 from gateway.values import Block
+from gateway.views import ViewedCodecs
 
 Append = Callable[[str], None]
 Predicate = Callable[[Mapping[str, Any]], bool]
@@ -119,6 +120,9 @@ class Router:
         self._learns = learns
         self._session = ""
         self._routes: list[Route | None] = [None if c is None else _route(c, learns) for c in codecs.by_id]
+        # Not among those that an upstream can name.
+        views = codecs.views if isinstance(codecs, ViewedCodecs) else ()
+        self._views = {codec.id_byte: _route(codec, None) for codec in views}
         self.unknown = 0
 
     @property
@@ -154,15 +158,12 @@ class Router:
 
     def _routes_of(self, target: Target) -> list[Route]:
         wanted = target.spec.messages
-        return [route for route in self._routes if route and (self._feed, route.codec.name) in wanted]
+        routes = (*self._routes, *self._views.values())
+        return [route for route in routes if route and (self._feed, route.codec.name) in wanted]
 
     def route(self, block: Block, context: SessionContext, encoded_ns: int) -> None:
         """Put the text of each message of the block where it is wanted, in order."""
-        if block.session != self._session:
-            self._session = block.session
-            for route in self._routes:
-                if route is not None:
-                    route.plans = {}
+        self._begin(block.session)
         learns, routes, raw = self._learns, self._routes, block.raw
         stripes_by_locate, json_by_locate = context.stripes_by_locate, context.json_by_locate
         # Someone who reads old messages must not see today's answer to "whose locate code is this?".
@@ -217,6 +218,48 @@ class Router:
                         append(text)
             except DecodeError:
                 route.undecodable += 1
+
+    def route_derived(
+        self,
+        derived: Sequence[tuple[int, bytes]],
+        session: str,
+        received_ns: int,
+        context: SessionContext,
+        encoded_ns: int,
+    ) -> None:
+        """Put the texts of views' messages, each with the number of the message that caused it."""
+        self._begin(session)
+        times = f',"sTim":"{utc_text(received_ns)}","encT":"{utc_text(encoded_ns)}"'
+        middle = times + '},"message":{'
+        for seq, payload in derived:
+            route = self._views[payload[0]]
+            stripe = None
+            if route.striped:
+                stripe = context.stripe_of_raw[payload[route.ticker_from : route.ticker_to]]
+            plans = route.plans.get(stripe)
+            if plans is None:
+                plans = route.plans[stripe] = self._planned(route, stripe, session)
+            for plan in plans.values():
+                if plan.choosers:
+                    self._choose(plan, route.codec, payload, 0, len(payload), None, seq, middle)
+                if plan.appends:
+                    text = f"{plan.prefix}{seq}{middle}{plan.write(payload, 0, len(payload))}}}}}"
+                    if plan.framed:
+                        text = framed_text(text)
+                    for append in plan.appends:
+                        append(text)
+
+    def is_view(self, payload: bytes) -> bool:
+        """Whether a record's bytes are those of a view's message."""
+        return payload[0] in self._views
+
+    def _begin(self, session: str) -> None:
+        """Texts name their session, so what was planned for another is worked out anew."""
+        if session != self._session:
+            self._session = session
+            for route in (*self._routes, *self._views.values()):
+                if route is not None:
+                    route.plans = {}
 
     def route_unsequenced(
         self, payload: bytes, received_ns: int, context: SessionContext, encoded_ns: int

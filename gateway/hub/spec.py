@@ -44,3 +44,7 @@ class StreamSpec:
     def feeds(self) -> frozenset[str]:
         """The feeds that any of its messages come from."""
         return frozenset(feed for feed, _ in self.messages)
+
+    def names_of(self, feed: str) -> frozenset[str]:
+        """The messages of one feed."""
+        return frozenset(name for each, name in self.messages if each == feed)

@@ -19,6 +19,9 @@ def with_own_ticker(where: Where, codec: MessageCodec, fields: Container[str]) -
     """
     ticker = codec.definition.ticker_field
     name = ticker.name if ticker is not None else codec.added_ticker
+    if name is None and f"pkey.{TICKER_ALIAS}" in fields:
+        # A view's message has MLink's own key.
+        name = f"pkey.{TICKER_ALIAS}"
     if name is None or TICKER_ALIAS not in where.fields or TICKER_ALIAS in fields:
         return where
     return Where(_renamed(where.root, name.casefold()))

@@ -19,6 +19,7 @@ from gateway.mlink.where import Where
 from gateway.net.access import Access
 from gateway.stripes import StripeTable
 from gateway.values import Position
+from gateway.views import ViewCodec
 
 EVERYTHING = "*"
 
@@ -97,6 +98,13 @@ class Resolver:
             if not allowed:
                 raise Refused(StreamResult.UNAUTH_MSG_TYPE, f"msgName: this key may not see {name!r}")
             found += [pair for pair in allowed if pair not in found]
+        views = [codec.name for _, codec in found if isinstance(codec, ViewCodec)]
+        if views and len({codec.name for _, codec in found}) > 1:
+            # Each number would come more than once, and nobody could tell where to go on after a break.
+            raise Refused(
+                StreamResult.ERROR,
+                f"msgName: {views[0]} needs a stream of its own, for its numbers are those of other messages",
+            )
         return found
 
     def named(self, name: str) -> list[tuple[str, MessageCodec]]:
@@ -121,12 +129,8 @@ class Resolver:
     def may_read_key(self, access: Access, codec: MessageCodec, key: str) -> bool:
         """Whether the record of this key is in a stripe that the holder may see."""
         allowed = self.allowed_stripes(access)
-        ticker = codec.definition.ticker_field
-        if allowed is None or ticker is None or ticker.name not in codec.definition.key:
-            return True
-        # Tickers hold no mark between parts, so a plain split finds theirs.
-        at = codec.definition.key.index(ticker.name)
-        return self._stripes.stripe_of(key.split("|")[at]) in allowed
+        ticker = codec.ticker_of_key(key)
+        return allowed is None or ticker is None or self._stripes.stripe_of(ticker) in allowed
 
     def _stripe_names(self, asked: Sequence[str], access: Access) -> frozenset[str] | None:
         allowed = self.allowed_stripes(access)

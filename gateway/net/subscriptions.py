@@ -19,6 +19,7 @@ from gateway.mlink.view import parse_view
 from gateway.net.access import Access
 from gateway.net.changes import FieldChanges
 from gateway.net.resolve import Resolver
+from gateway.views import ViewCodec
 
 Pair = tuple[str, str]
 # A mark that belongs to a part has a backslash in front of it.
@@ -249,7 +250,12 @@ class Subscriptions:
     def _key(self, codec: MessageCodec, key: Any, access: Access) -> tuple[ItemResult, str | None]:
         names = codec.definition.key
         expected = "|".join(names)
-        if isinstance(key, dict):
+        if isinstance(key, dict) and isinstance(codec, ViewCodec):
+            try:
+                text = codec.key_text(key)
+            except KeyError as exc:
+                return ItemResult(SubscribeResult.INVLD_PKEY, f"no {exc.args[0]}, expected it"), None
+        elif isinstance(key, dict):
             folded = {str(name).casefold(): value for name, value in key.items()}
             missing = [name for name in names if not isinstance(folded.get(name.casefold()), str | int)]
             if missing:

@@ -86,17 +86,17 @@ class Engine:
         for locate, entry in sorted(view.entries.items(), key=lambda each: each[1][0]):
             yield self._found(view, locate, entry)
 
-    def latest_of(self, name: str, key: str) -> Found | None:
-        """The newest message of one ticker in a view."""
+    def latest_of(self, name: str, keys: Collection[str]) -> Iterator[Found]:
+        """The newest message of some tickers in a view."""
         view = self.views.get(name)
-        raw = key.encode("latin-1", "replace").ljust(itch.STOCK_SIZE)
         if view is None:
-            return None
-        # Asked for single keys of people, so that no index is kept for it on the way of the data.
-        for locate, ticker in self.tickers.items():
-            if ticker == raw and locate in view.entries:
-                return self._found(view, locate, view.entries[locate])
-        return None
+            return
+        # Made when asked for, so that the way of the data keeps no index for it.
+        locates = {ticker: locate for locate, ticker in self.tickers.items()}
+        for key in keys:
+            locate = locates.get(key.encode("latin-1", "replace").ljust(itch.STOCK_SIZE), NOTHING)
+            if locate in view.entries:
+                yield self._found(view, locate, view.entries[locate])
 
     def dump(self) -> bytes:
         """The state after the last block."""

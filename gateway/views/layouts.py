@@ -141,8 +141,6 @@ def interval_of(name: str) -> int:
 class ViewCodec(MessageCodec):
     """A codec as every other, whose ticker and key stand inside `pkey`."""
 
-    is_view = True
-
     def __init__(self, definition: MessageDefinition) -> None:
         super().__init__(definition)
         self.ticker_at = TICKER_AT, STOCK_SIZE
