@@ -125,7 +125,8 @@ class Streams:
             raise LocalProtocolError(f"checkpoint {state.value} for {id} after {had}")
         if state in ENDED:
             del self._running[id], self._names[id]
-        else:
+        elif before is not StreamState.COMPLETE:
+            # What is complete stays so, however many batches are ended after it.
             self._running[id] = state
         return MLinkStreamCheckPt(
             sessionID=id.session_id,
