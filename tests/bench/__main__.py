@@ -31,8 +31,9 @@ def main() -> int:
         peer = next((rate for _, rate, note in rows if note.startswith("peer")), None)
         table = Table("what", "per second", "× peer", "note", title=name, title_justify="left")
         for what, rate, note in rows:
-            ratio = f"{rate / peer:.1f}" if peer else ""
-            table.add_row(what, f"{rate:,.0f}", ratio, note)
+            # A share of a core is no rate: it has decimals, and nothing to be compared with.
+            ratio = f"{rate / peer:.1f}" if peer and not note.startswith("%") else ""
+            table.add_row(what, f"{rate:,.0f}" if rate >= 100 else f"{rate:.2f}", ratio, note)
         console.print(table)
     return 0
 
