@@ -21,7 +21,7 @@ from websockets.http11 import Request, Response
 
 from gateway.errors import ConfigError
 from gateway.hub import Hub
-from gateway.net import rest
+from gateway.net import deflate, rest
 from gateway.net.access import Access, Authority, origin_allowed
 from gateway.net.attendance import Attendance
 from gateway.net.feed_values import FeedNotice
@@ -81,6 +81,7 @@ class Server:
             settings.connections_max, settings.connections_per_address_max, settings.ghost_timeout_s
         )
         self.attendance = Attendance()
+        self._deflater = deflate.Deflater() if settings.compression else None
         self._subscribers: dict[SubscriberConnection, Subscriber] = {}
         self._server: WebSocketServer | None = None
         self.port = settings.port
@@ -119,6 +120,7 @@ class Server:
                 process_request=self._admit,
                 server_header=None,
                 compression=None,
+                extensions=deflate.offered() if self._deflater else None,
                 ssl=tls,
                 # Bounded by the connection itself, the request and the answer apart.
                 open_timeout=None,
@@ -313,6 +315,8 @@ class Server:
         )
         self._subscribers[connection] = subscriber
         connection.on_evict = subscriber.evict
+        if deflate.is_agreed(connection.protocol.extensions):
+            connection.deflater = self._deflater
         log.info("event=connected peer=%s holder=%s", address, connection.access and connection.access.holder)
         try:
             await subscriber.serve()

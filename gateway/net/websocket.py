@@ -21,6 +21,7 @@ from websockets.protocol import Event, State
 from gateway.mlink.close_codes import CloseCode, reason_for
 from gateway.mlink.limits import RequestRate
 from gateway.net.access import Access
+from gateway.net.deflate import Deflater
 from gateway.net.http import METHOD_BYTES_MAX, is_taken, method_not_allowed
 from gateway.net.kernel import bytes_not_acknowledged
 
@@ -63,6 +64,8 @@ class SubscriberConnection(ServerConnection):
         # Set at the handshake.
         self.framed = True
         self.access: Access | None = None
+        # Set once it stands, if the other side takes compressed messages.
+        self.deflater: Deflater | None = None
         # Called when the backlog has sunk below its low mark.
         self.on_writable: Callable[[], object] = _nothing
         self.on_evict: Callable[[], object] = _nothing
@@ -82,6 +85,8 @@ class SubscriberConnection(ServerConnection):
     def write(self, data: bytes) -> None:
         """Send whole WebSocket messages; nothing once the connection is closing."""
         if self.protocol.state is State.OPEN and not self.transport.is_closing():
+            if self.deflater is not None:
+                data = self.deflater.of(data)
             self.bytes_written += len(data)
             self.transport.write(data)
 

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -247,6 +249,30 @@ async def test_row_35_a_compressed_frame_that_was_not_agreed_on_is_1002(tmp_path
         code, _ = await stranger.closed()
 
     assert code == CloseCode.PROTOCOL
+
+
+async def test_row_35_a_compressed_bomb_is_1009_and_memory_stays_flat(tmp_path: Path) -> None:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    # 64 MB of blanks in 64 KB; inflated it would be a thousand times what is allowed.
+    bomb = compressor.compress(b" " * (64 << 20)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    async with (
+        watched(tmp_path, compression=True) as gateway,
+        raw_subscriber(gateway.port) as stranger,
+    ):
+        assert await stranger.upgraded(headers={"Sec-WebSocket-Extensions": "permessage-deflate"}) == 101
+        await stranger.until(b"LoggedOn")
+        sent = frame(TEXT, bomb[:-4], rsv=0b100)
+        tracemalloc.start()
+        try:
+            await stranger.send(sent)
+            code, _ = await stranger.closed()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert len(bomb) < 65_536
+    assert code == CloseCode.TOO_BIG
+    assert peak < 4 << 20
 
 
 @pytest.mark.parametrize("sent", [b"", b"GE", upgrade()[:-2], b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 100])

@@ -27,11 +27,12 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
+from wsproto.extensions import PerMessageDeflate
 
 from gateway.app import Gateway
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
-from tests.flow.pipe import feed_settings, frame, frames_in, running, settings
+from tests.flow.pipe import feed_settings, frame, frames_in, reader, running, settings
 
 NODE = Path(__file__).resolve().parents[1] / "node"
 WAIT_S = 60.0
@@ -69,6 +70,7 @@ class WsprotoReader:
         self.numbers: list[int] = []
         self.seen: Counter[str] = Counter()
         self.sizes: list[int] = []
+        self.bytes_read = 0
         self.close: CloseConnection | None = None
         self.extensions: list[Any] = []
 
@@ -79,6 +81,7 @@ class WsprotoReader:
         """What one read brings; False at the end."""
         async with asyncio.timeout(WAIT_S):
             data = await self._reader.read(65_536)
+        self.bytes_read += len(data)
         self._protocol.receive_data(data or None)
         for event in self._protocol.events():
             self._take(event)
@@ -278,3 +281,89 @@ async def test_node_reads_good_night_in_the_midst_of_data(tmp_path: Path, node: 
     assert closed["code"] == 1001
     assert closed["reason"].startswith("good night")
     assert closed["types"]["MLinkStreamCheckPt"] == 4
+
+
+async def test_wsproto_reads_compressed_messages(tmp_path: Path) -> None:
+    market = Market(50, seed=15)
+    deflate = PerMessageDeflate()
+    async with (
+        Exchange() as exchange,
+        gateway_on(exchange, tmp_path, compression=True) as gateway,
+        wsproto_reader(gateway, extensions=[deflate]) as subscriber,
+        wsproto_reader(gateway, extensions=[PerMessageDeflate()]) as neighbour,
+        wsproto_reader(gateway) as plain,
+    ):
+        everybody = (subscriber, neighbour, plain)
+        for each in everybody:
+            each.send(TextMessage(data=STREAM))
+            while not each.seen["MLinkStreamCheckPt"] >= 3:
+                assert await each.read()
+        sending = asyncio.create_task(burst(exchange, market, COUNT))
+        await asyncio.gather(*(each.until_count(COUNT) for each in everybody))
+        await sending
+
+    assert deflate.enabled()
+    assert deflate.server_no_context_takeover
+    for each in everybody:
+        assert each.numbers == list(range(1, COUNT + 1))
+    assert max(subscriber.bytes_read, neighbour.bytes_read) < plain.bytes_read / 3
+
+
+async def test_who_asks_for_a_small_window_gets_plain_messages(tmp_path: Path) -> None:
+    market = Market(50, seed=16)
+    deflate = PerMessageDeflate(server_max_window_bits=9)
+    async with (
+        Exchange() as exchange,
+        gateway_on(exchange, tmp_path, compression=True) as gateway,
+        wsproto_reader(gateway, extensions=[deflate]) as subscriber,
+    ):
+        subscriber.send(TextMessage(data=STREAM))
+        while not subscriber.seen["MLinkStreamCheckPt"] >= 3:
+            assert await subscriber.read()
+        sending = asyncio.create_task(burst(exchange, market, 2_000))
+        await subscriber.until_count(2_000)
+        await sending
+
+    assert subscriber.numbers[:2_000] == list(range(1, 2_001))
+    assert subscriber.bytes_read > 2_000 * 200
+
+
+async def test_websockets_reads_compressed_messages(tmp_path: Path) -> None:
+    market = Market(50, seed=17)
+    async with (
+        Exchange() as exchange,
+        gateway_on(exchange, tmp_path, compression=True) as gateway,
+        reader(gateway, compression="deflate") as subscriber,
+    ):
+        await subscriber.stream("*")
+        await subscriber.until_control("MLinkStreamCheckPt", state="Complete")
+        sending = asyncio.create_task(burst(exchange, market, COUNT))
+        await subscriber.until_count(COUNT)
+        await sending
+
+    assert subscriber.numbers == list(range(1, COUNT + 1))
+    assert [each.name for each in subscriber.socket.protocol.extensions] == ["permessage-deflate"]
+
+
+@pytest.mark.one_loop
+async def test_node_reads_compressed_messages_with_control_frames_in_between(
+    tmp_path: Path, node: str
+) -> None:
+    market = Market(50, seed=18)
+    async with (
+        Exchange() as exchange,
+        gateway_on(exchange, tmp_path, compression=True) as gateway,
+        node_reader(node, gateway, "deflate") as subscriber,
+    ):
+        opened = await subscriber.until("open")
+        await subscriber.until("Complete")
+        await burst(exchange, market, COUNT)
+        await subscriber.order(f"until {COUNT}")
+        await subscriber.until("reached")
+        await subscriber.order("close 1000")
+        closed = await subscriber.until("closed")
+
+    assert "permessage-deflate" in opened["extensions"]
+    assert closed["numbers"] == list(range(1, COUNT + 1))
+    assert closed["pongs"] > 0
+    assert closed["code"] == 1000
