@@ -161,7 +161,7 @@ class Receiver:
                     f"the gateway could not read a request: {message.detail or message.result}"
                 )
             case _:
-                tracker.latest = True
+                pass
 
     def _admin(self, admin: control.MLinkAdmin) -> None:
         if admin.state in _REFUSED_STATES:

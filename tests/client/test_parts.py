@@ -13,6 +13,7 @@ from gateway.client.message import Batch
 from gateway.client.notices import FeedUp, Reconnecting
 from gateway.client.options import websocket_url
 from gateway.client.positions import read_resume
+from gateway.client.receiver import Receiver
 from gateway.client.request import Request, logon
 from gateway.client.tracker import Tracker
 from gateway.errors import BadRequest
@@ -192,3 +193,8 @@ def test_stripes_that_run_too_far_apart_say_so() -> None:
 
     assert "ran apart by more than 10" in str(merge.overrun)
     assert merge.overrun.positions == (FeedPosition("itch", "S1", 1),)
+
+
+def test_an_answer_to_what_we_never_ask_is_passed_over() -> None:
+    Receiver().receive(control.encode(control.MLinkDataAck(result=control.DataResult.OK), 0))
+    Receiver().receive(control.encode(control.MLinkSubscribeAck(succeeded=control.YesNo.YES), 0))
