@@ -42,6 +42,8 @@ _library_log.setLevel(logging.CRITICAL)
 
 # Path → whether frames are wanted, or one JSON object per message.
 PATHS = {"/mlink/jsonf": True, "/mlink/json": False}
+# Plain HTTP answers, all together, that may wait in memory for slow readers; one more is refused.
+ANSWERS_BYTES_MAX = 64 << 20
 # How often it is looked at whether a key or token has expired meanwhile.
 EXPIRY_LOOK_S = 0.5
 # At the end subscribers are let go one after the other, so that not all of them come back at once.
@@ -81,6 +83,7 @@ class Server:
             settings.connections_max, settings.connections_per_address_max, settings.ghost_timeout_s
         )
         self.attendance = Attendance()
+        self._unsent_bytes = 0
         self._deflater = deflate.Deflater() if settings.compression else None
         self._subscribers: dict[SubscriberConnection, Subscriber] = {}
         self._server: WebSocketServer | None = None
@@ -227,8 +230,19 @@ class Server:
         except (LookupError, InvalidHeader):
             response = refuse(HTTPStatus.BAD_REQUEST, "a header that must stand once stands twice")
         if response is not None:
-            await connection.answer(response, with_body=request.method != "HEAD")
+            await self._send(connection, response, with_body=request.method != "HEAD")
         return response
+
+    async def _send(self, connection: SubscriberConnection, response: Response, with_body: bool) -> None:
+        size = len(response.body)
+        if self._unsent_bytes + size > ANSWERS_BYTES_MAX:
+            response = refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many answers wait for their readers")
+            size = len(response.body)
+        self._unsent_bytes += size
+        try:
+            await connection.answer(response, with_body=with_body)
+        finally:
+            self._unsent_bytes -= size
 
     async def _answer(self, connection: SubscriberConnection, request: Request) -> Response | None:
         """What a request gets in plain HTTP; None where a WebSocket follows."""

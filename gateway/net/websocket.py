@@ -23,7 +23,7 @@ from gateway.mlink.limits import RequestRate
 from gateway.net.access import Access
 from gateway.net.deflate import Deflater
 from gateway.net.http import METHOD_BYTES_MAX, is_taken, method_not_allowed
-from gateway.net.kernel import bytes_not_acknowledged
+from gateway.net.kernel import bytes_not_acknowledged, machine_is_silent
 
 # A plain HTTP answer is written in pieces of this size, each when the one before has left.
 ANSWER_PIECE_BYTES = 64 << 10
@@ -131,8 +131,11 @@ class SubscriberConnection(ServerConnection):
         """In the library's place: its own has a slow reader's pong wait behind the data, and closes it."""
         while self.protocol.state is State.OPEN:
             await asyncio.sleep(self._limits.ping_interval_s)
-            # One that takes nothing at all while there is something to take has a longer limit of its own.
-            if not await self.answers(self._limits.ping_timeout_s) and not self.backlog():
+            if await self.answers(self._limits.ping_timeout_s):
+                continue
+            # One that takes nothing while there is something to take has a longer limit of its own,
+            # unless it is not there at all.
+            if not self.backlog() or machine_is_silent(self.transport, self._limits.ping_timeout_s):
                 self._fail(CloseCode.INTERNAL, "no answer to pings")
 
     def evict(self) -> None:

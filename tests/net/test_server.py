@@ -214,3 +214,26 @@ async def test_one_who_never_closes_after_the_answer_is_cut() -> None:
         await client.send(get("/readyz"))
         await client.status()
         assert await client.gone()
+
+
+async def test_answers_that_wait_for_slow_readers_are_bounded_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = bytes(24 << 20)
+    async with serving() as server:
+        monkeypatch.setattr(server._pages, "answer", lambda _: http.respond(http.HTTPStatus.OK, large))
+        async with (
+            raw_subscriber(server.port) as one,
+            raw_subscriber(server.port) as two,
+            raw_subscriber(server.port) as three,
+        ):
+            statuses = []
+            for each in (one, two, three):
+                await each.send(get("/"))
+                statuses.append(await each.status())
+            for each in (one, two):
+                assert len(await each.body()) == len(large)
+        after, _, _ = await asked(server, get("/"))
+
+    assert statuses == [200, 200, 503]
+    assert after == 200
