@@ -608,3 +608,29 @@ async def test_row_43_path_tricks_are_404(tmp_path: Path, path: str) -> None:
 
     assert answer == 404
     assert body.startswith(b"nothing here")
+
+
+@pytest.mark.one_loop
+async def test_row_39_who_never_reads_the_answers_is_not_asked_for_more(tmp_path: Path) -> None:
+    # Within the rate, but each answer is larger than its request.
+    unmetered = {"requests_per_second": 10_000, "requests_burst": 100_000}
+    items = [{"msgName": "x" * 20, "msgPKey": "y"}] * 500
+    asked = frame(TEXT, request("MLinkSubscribe", Subscribe=items).encode())
+    high = 65_536
+    async with (
+        watched(
+            tmp_path, write_buffer_high_bytes=high, write_buffer_low_bytes=high // 4, **unmetered
+        ) as gateway,
+        raw_subscriber(gateway.port) as greedy,
+    ):
+        before = set(gateway._server.subscribers)
+        assert await greedy.upgraded() == 101
+        await greedy.until(b"LoggedOn")
+        (connection,) = set(gateway._server.subscribers) - before
+        sending = asyncio.create_task(greedy.send(asked * 1_000))
+        done, _ = await asyncio.wait([sending], timeout=3)
+        backlog = connection.backlog()
+        sending.cancel()
+
+    assert not done, "it is held up by what it does not read"
+    assert backlog < 4 * high
