@@ -71,7 +71,7 @@ class Books:
             self._numbers[key] = number
             self.orders[reference] = number << 32 | shares
             found = self.sides.get(side)
-            if found is None:
+            if not found:
                 self.sides[side] = [key]
                 return side << 8
             keys = found

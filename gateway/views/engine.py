@@ -33,7 +33,7 @@ class Engine:
     """The views of one feed in one session."""
 
     def __init__(self, codecs: ViewedCodecs) -> None:
-        self._codecs = codecs
+        self.codecs = codecs
         self.views: dict[str, View] = {codec.name: _view(codec) for codec in codecs.views}
         self._by_id = {view.id_byte: view for view in self.views.values()}
         views = self.views.values()
