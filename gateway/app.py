@@ -8,9 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from threading import Thread
-from typing import Any
 
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
@@ -19,8 +17,9 @@ from gateway.hub import Channel, Hub, HubLimits
 from gateway.journal import DamagedBlock, Journal, JournalLimits
 from gateway.net.access import Authority
 from gateway.net.feed import Feed
-from gateway.net.feed_values import FeedNotice, FeedState
-from gateway.net.http import Health
+from gateway.net.feed_values import FeedNotice
+from gateway.net.health import Health, health_now
+from gateway.net.metrics import Metrics
 from gateway.net.notices import notice_text
 from gateway.net.server import Server
 from gateway.settings import FeedSettings, Settings
@@ -82,6 +81,7 @@ class Gateway:
         self._codecs = {each.name: _codecs(each) for each in settings.feeds}
         self._authority = Authority.load(settings)
         self._stopping = asyncio.Event()
+        self._started_s = time.time()
         self._journals: dict[str, Journal] = {}
         self.feeds: dict[str, Feed] = {}
         self.port = settings.server.port
@@ -117,27 +117,24 @@ class Gateway:
         host = f"[{server.host}]" if ":" in server.host else server.host
         return [f"http{secure}://{host}:{self.port}/", f"ws{secure}://{host}:{self.port}/mlink/jsonf"]
 
-    def health(self) -> Health:
-        """Ready means: each feed streams and its journal takes what it brings."""
-        feeds: dict[str, Any] = {}
-        ready = True
-        for name, feed in self.feeds.items():
-            health = feed.health
-            feeds[name] = {
-                **asdict(health),
-                "state": health.state.value,
-                "reconnects": dict(health.reconnects),
-            }
-            # By session, what the next start repairs.
-            feeds[name]["damaged"] = dict(self._journals[name].damaged)
-            feeds[name]["lanes"] = [{**asdict(lane), "state": lane.state.value} for lane in health.lanes]
-            ready = ready and health.state is FeedState.STREAMING and not health.paused
-        return Health(ready and not self._stopping.is_set(), {"ready": ready, "feeds": feeds})
-
     async def _serve(
         self, hub: Hub, journals: Mapping[str, Journal], ready: Callable[["Gateway"], None] | None
     ) -> None:
-        server = Server(self._settings.server, hub, self._stripes, self._authority, self.health)
+        def health() -> Health:
+            return health_now(
+                self.feeds,
+                journals,
+                hub,
+                len(server.subscribers),
+                started_s=self._started_s,
+                stopping=self._stopping.is_set(),
+            )
+
+        def metrics() -> bytes:
+            return scraped.text()
+
+        server = Server(self._settings.server, hub, self._stripes, self._authority, health, metrics)
+        scraped = Metrics(self.feeds, journals, hub, server.attendance, lambda: server.subscribers)
         self._server = server
         async with server:
             self.port = server.port

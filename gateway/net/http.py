@@ -5,7 +5,6 @@ Knows paths and headers; knows nothing of WebSocket. What health says is given b
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from gateway.net.health import Health
 from gateway.settings.sections import is_loopback
 
 WEB = Path(__file__).resolve().parents[1] / "web"
@@ -25,6 +25,8 @@ FILES: Mapping[str, tuple[str, str]] = {
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
+METRICS = "/metrics"
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # No inline scripts, no requests elsewhere, no frames around it.
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -33,6 +35,9 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+# Set by proxies for whoever they speak for.
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 # Nothing is written through this port, so nothing else is taken.
 _METHODS = (b"GET ", b"HEAD ")
@@ -58,6 +63,12 @@ def is_own_host(host: str) -> bool:
     return match is not None and is_loopback(match[1].strip("[]"))
 
 
+def is_from_here(address: str, headers: Headers) -> bool:
+    """Whether a request was made on this machine, not merely passed on by a proxy on it."""
+    address = address.removeprefix("::ffff:")
+    return is_loopback(address) and not any(name in headers for name in _FORWARDED)
+
+
 def respond(status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> Response:
     """A whole answer; the connection closes after it."""
     headers = Headers(
@@ -76,27 +87,23 @@ def refuse(status: HTTPStatus, reason: str) -> Response:
     return respond(status, f"{reason}\n".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What /readyz says: ready or not, and why."""
-
-    ready: bool
-    body: Mapping[str, Any]
-
-
 class Pages:
     """Answers by exact path. Files are read once, so a request never reaches the disk."""
 
-    def __init__(self, health: Callable[[], Health]) -> None:
+    def __init__(self, health: Callable[[], Health], metrics: Callable[[], bytes]) -> None:
         self._health = health
+        self._metrics = metrics
         self._files = {
             path: ((WEB / name).read_bytes(), content_type)
             for path, (name, content_type) in FILES.items()
             if (WEB / name).is_file()
         }
 
-    def answer(self, request: Request) -> Response:
-        """The answer to a request that does not ask for a WebSocket."""
+    def answer(self, request: Request, *, monitors: bool) -> Response:
+        """The answer to a request that does not ask for a WebSocket.
+
+        Whoever `monitors` is told everything, others only whether the gateway is ready.
+        """
         path = urlsplit(request.path).path
         if path in self._files:
             body, content_type = self._files[path]
@@ -105,10 +112,15 @@ class Pages:
             return _json(HTTPStatus.OK, {"alive": True})
         if path == "/readyz":
             health = self._health()
-            return _json(HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE, health.body)
+            status = HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE
+            return _json(status, health.told(whole=monitors))
+        if path == METRICS:
+            if not monitors:
+                return refuse(HTTPStatus.FORBIDDEN, "not for you from there; see [server] monitoring")
+            return respond(HTTPStatus.OK, self._metrics(), METRICS_TYPE)
         return refuse(
             HTTPStatus.NOT_FOUND,
-            "nothing here; there are " + ", ".join([*self._files, "/healthz", "/readyz"]),
+            "nothing here; there are " + ", ".join([*self._files, "/healthz", "/readyz", METRICS]),
         )
 
 

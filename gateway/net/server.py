@@ -25,7 +25,8 @@ from gateway.net import deflate, rest
 from gateway.net.access import Access, Authority, origin_allowed
 from gateway.net.attendance import Attendance
 from gateway.net.feed_values import FeedNotice
-from gateway.net.http import Health, Pages, is_own_host, json_body, refuse
+from gateway.net.health import Health
+from gateway.net.http import Pages, is_from_here, is_own_host, json_body, refuse
 from gateway.net.places import Places
 from gateway.net.resolve import Resolver
 from gateway.net.subscriber import Subscriber
@@ -72,12 +73,13 @@ class Server:
         stripes: StripeTable,
         authority: Authority,
         health: Callable[[], Health],
+        metrics: Callable[[], bytes],
     ) -> None:
         self._settings = settings
         self._hub = hub
         self._authority = authority
         self._resolver = Resolver(hub.channels, stripes)
-        self._pages = Pages(health)
+        self._pages = Pages(health, metrics)
         self._rest = rest.RestService(hub.channels, self._resolver, time.time_ns)
         self._places = Places(
             settings.connections_max, settings.connections_per_address_max, settings.ghost_timeout_s
@@ -257,7 +259,7 @@ class Server:
             )
         parts = urlsplit(request.path)
         if parts.path not in PATHS and parts.path not in rest.PATHS:
-            return self._pages.answer(request)
+            return self._pages.answer(request, monitors=self._monitors(connection, request))
         origin = request.headers.get("Origin")
         if not origin_allowed(origin, self._settings.allowed_origins, host):
             raise _NotAdmitted(
@@ -292,6 +294,18 @@ class Server:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Vary"] = "Origin"
         return response
+
+    def _monitors(self, connection: SubscriberConnection, request: Request) -> bool:
+        """Whether a request may see metrics and why the gateway is not ready."""
+        if is_from_here(_address(connection), request.headers):
+            return True
+        match self._settings.monitoring:
+            case "open":
+                return True
+            case "key":
+                return isinstance(self._authority.admit(_bearer(request), time.time()), Access)
+            case _:
+                return False
 
     def _access(self, request: Request, query: str) -> Access | None:
         """What the request's key allows; None if it has none and one is needed."""

@@ -45,6 +45,7 @@ class ServerSettings(Section):
     allowed_origins: Origins = ()
     query_key_allowed: bool = False
     compression: bool = False
+    monitoring: Literal["local", "key", "open"] = "local"
     handshake_timeout_s: float = Field(default=10.0, ge=0.1, le=120)
     logon_timeout_s: float = Field(default=30.0, ge=0.1, le=600)
     heartbeat_s: float = Field(default=5.0, ge=0.1, le=9.5)

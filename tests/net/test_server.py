@@ -13,7 +13,8 @@ from gateway.errors import ConfigError
 from gateway.hub import Hub, HubLimits
 from gateway.net import http
 from gateway.net.access import Authority, KeyRing
-from gateway.net.http import Health, is_own_host
+from gateway.net.health import Health
+from gateway.net.http import is_own_host
 from gateway.net.notices import notice_text
 from gateway.net.server import Server
 from gateway.settings import ServerSettings
@@ -33,7 +34,8 @@ async def serving(**values: Any) -> AsyncIterator[Server]:
         hub,
         StripeTable.load(ROOT / "config" / "stripes.toml"),
         Authority(KeyRing(Path("keys.toml"), ()), open_access=True),
-        lambda: Health(True, {"ready": True}),
+        lambda: Health((), {}),
+        lambda: b"",
     )
     async with server:
         yield server
@@ -181,7 +183,7 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(monkeypatch: pytest.Mo
     large = bytes(range(256)) * (32 << 12)
 
     async with serving(close_timeout_s=0.3) as server:
-        monkeypatch.setattr(server._pages, "answer", lambda request: http.respond(http.HTTPStatus.OK, large))
+        monkeypatch.setattr(server._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, large))
         async with raw_subscriber(server.port) as client:
             await client.send(get("/"))
             status = await client.status()
@@ -199,7 +201,7 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(monkeypatch: pytest.Mo
 async def test_an_answer_that_nobody_reads_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(answer_timeout_s=0.3) as server:
         monkeypatch.setattr(
-            server._pages, "answer", lambda request: http.respond(http.HTTPStatus.OK, bytes(32 << 20))
+            server._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, bytes(32 << 20))
         )
         async with raw_subscriber(server.port) as client:
             await client.send(get("/"))
