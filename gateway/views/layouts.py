@@ -168,7 +168,7 @@ class ViewCodec(MessageCodec):
 
 
 class ViewedCodecs(Codecs):
-    """A feed's codecs and those of its views, whose id bytes are such as the feed does not use."""
+    """A feed's codecs and, by name only, those of its views. No message of the feed has their id bytes."""
 
     def __init__(self, codecs: Codecs, names: Sequence[str]) -> None:
         """ConfigError for a name that is no view, and for definitions that views can't read."""
@@ -183,7 +183,7 @@ class ViewedCodecs(Codecs):
             if name.casefold() in by_name:
                 raise ConfigError(f"view {name}: {codecs.definitions.file} has a message of this name")
             codec = ViewCodec(_definition(name, next(free)))
-            self.by_id[codec.id_byte] = by_name[name.casefold()] = codec
+            by_name[name.casefold()] = codec
             views.append(codec)
         self.views = tuple(views)
         self.by_name = MappingProxyType(by_name)

@@ -1,4 +1,4 @@
-"""Messages and blocks for the tests of views: written by hand, by hypothesis, or from the simulated market."""
+"""Messages and blocks for the tests of views: by hand, by hypothesis, or from the simulated market."""
 
 from collections.abc import Iterator, Sequence
 from struct import pack

@@ -1,7 +1,7 @@
 """A slow, obvious second implementation of books and prints: lists, searched and added up anew each time.
 
-It reads messages by slices of its own and shares no code with the gateway. What a day can't hold is left out as
-docs/views.md says: orders of no shares, a reference added while it is live, more taken away than there was.
+It reads messages by slices of its own and shares no code with the gateway. What a day can't hold is left
+out as docs/views.md says: orders of no shares, a reference added while it is live, more taken away than was.
 """
 
 from dataclasses import dataclass, field
