@@ -379,6 +379,21 @@ class Journal(JournalReader):
             self._suspect(exc)
             raise
 
+    def state_at_end(self, session: str) -> bytes | None:
+        """As `JournalReader.state_at_end`; none when the session has lost its end."""
+        try:
+            return super().state_at_end(session)
+        except DamagedBlock as exc:
+            self._suspect(exc)
+            return None
+
+    def _state(self, name: FileName) -> tuple[Position, bytes] | None:
+        try:
+            return super()._state(name)
+        except DamagedBlock as exc:
+            self._suspect(exc)
+            return None
+
     def _suspect(self, exc: DamagedBlock) -> None:
         name = next((name for name in self._found if name.in_folder(self.folder) == exc.path), None)
         if name is None or name.session in self.damaged:

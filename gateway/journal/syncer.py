@@ -210,4 +210,7 @@ class Syncer:
     def _fail(self, what: str) -> None:
         # After a failed fsync the kernel may have dropped the pages and call the next fsync a success:
         # what is on the disk is unknown until the file is read again.
-        self._failure = f"{self._path}: {what}; stopped, because what is on the disk is not known any more"
+        self._failure = (
+            f"{self._path}: {what}; stopped, because what is on the disk is not known any more: "
+            f"look at the disk, then restart the gateway"
+        )

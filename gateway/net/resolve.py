@@ -3,11 +3,12 @@
 Knows the feeds' messages, the stripe table and what a key may see. Changes nothing and waits for nothing.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.decode import MessageCodec
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, JournalError
 from gateway.hub import Channel, Delivery, StreamSpec
 from gateway.hub.router import predicate_for
 from gateway.mlink import choices
@@ -22,6 +23,8 @@ from gateway.values import Position
 from gateway.views import ViewCodec
 
 EVERYTHING = "*"
+
+log = logging.getLogger("gateway.net")
 
 
 class Refused(BadRequest):
@@ -208,6 +211,14 @@ class Resolver:
             raise BadRequest(f"resume.seqN: {resume.seqN} is in the future, no message has come yet")
         if channel.reader is None:
             raise BadRequest("resume: this feed keeps no journal")
-        # Raises what is wrong with the position, the oldest one had named.
-        channel.reader.read(position, 1)
+        try:
+            # Raises what is wrong with the position, the oldest one had named.
+            channel.reader.read(position, 1)
+        except JournalError as exc:
+            # Files and their faults are the operator's.
+            log.error("event=not-readable detail=%r", str(exc))
+            raise BadRequest(
+                f"resume: number {position.next_seq} of session {position.session!r} can't be read now; "
+                f"resume later, or behind it"
+            ) from exc
         return position

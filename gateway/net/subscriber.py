@@ -6,10 +6,13 @@ heartbeats) and waits for the socket to drain. Live messages come from the hub, 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
@@ -44,6 +47,13 @@ from gateway.net.resolve import Refused, Resolver
 from gateway.net.subscriptions import Subscriptions, TooSlow
 from gateway.net.websocket import SubscriberConnection
 from gateway.settings import ServerSettings
+
+log = logging.getLogger("gateway.net")
+
+# Of a stream of more stripes it is only told that they are several.
+STRIPES_TOLD = 4
+# Subscribers are told apart by a number that says nothing of who they are.
+_numbers = count(1)
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +96,8 @@ class Subscriber:
         self._logon: LogonRequested | None = None
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self.number = next(_numbers)
+        self._since = self._loop.time()
         self._work = asyncio.Event()
         self._running: dict[StreamId, _Running] = {}
         self._ending: tuple[int, str] | None = None
@@ -165,6 +177,26 @@ class Subscriber:
             self._close(CloseCode.KEY_REVOKED, "what it may see has changed; connect again")
         else:
             self.access = access
+
+    def described(self) -> dict[str, Any]:
+        """What it reads and how far behind it is, without a word of who it is."""
+        now = self._loop.time()
+        streams = []
+        for running in self._running.values():
+            stream = running.stream
+            messages, seconds = (0, 0.0) if stream.state is not State.BEHIND else self._hub.lag(stream)
+            stripes = sorted(stream.spec.stripes or ())
+            streams.append(
+                {
+                    "messages": sorted({name for _, name in stream.spec.messages}),
+                    "stripe": ", ".join(stripes) if 0 < len(stripes) <= STRIPES_TOLD else stream.spec.stripe,
+                    "state": stream.state.name.lower(),
+                    "sent": stream.sent,
+                    "lagMessages": messages,
+                    "lagS": round(seconds, 3),
+                }
+            )
+        return {"id": self.number, "seconds": round(now - self._since, 1), "streams": streams}
 
     def evict(self) -> None:
         """Give the place up to a newer connection of the same holder."""
@@ -353,7 +385,9 @@ class Subscriber:
         except BadRequest as exc:
             self._close(CloseCode.AGED_OUT, str(exc))
         except JournalError as exc:
-            self._close(CloseCode.INTERNAL, str(exc))
+            # Files and their faults are the operator's; the subscriber has its positions.
+            log.error("event=not-readable detail=%r", str(exc))
+            self._close(CloseCode.INTERNAL, "what comes next can't be read now; resume later, or behind it")
         return False, until
 
     def _advance(self, running: _Running, now: float) -> tuple[bool, float]:

@@ -1,10 +1,13 @@
 """A gateway as a process of its own, for tests that kill it."""
 
 import asyncio
+import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # Only what the command needs: a test must not depend on the settings of whoever runs it.
@@ -42,8 +45,9 @@ backoff_max_s = 0.2
 class GatewayProcess:
     """`gateway serve` as its operator starts it. `port` is known once it serves."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
         self._config = config
+        self._environment = {**ENVIRONMENT, **(environment or {})}
         self._process: Process | None = None
         self.port = 0
 
@@ -61,7 +65,7 @@ class GatewayProcess:
             "--config",
             str(self._config),
             stderr=PIPE,
-            env=ENVIRONMENT,
+            env=self._environment,
             cwd=ROOT,
         )
         assert self._process.stderr is not None
@@ -73,6 +77,15 @@ class GatewayProcess:
                     self.port = int(line.rpartition("/mlink")[0].rpartition(":")[2])
                     return
         raise AssertionError(f"the gateway ended with {await self._process.wait()}:\n{''.join(said)}")
+
+    async def health(self) -> tuple[int, dict[str, Any]]:
+        """What /readyz answers: status and body."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), json.loads(body)
 
     async def kill(self) -> None:
         """kill -9, and wait until it is gone."""
