@@ -223,7 +223,7 @@ async def test_answers_that_wait_for_slow_readers_are_bounded_together(
 ) -> None:
     large = bytes(24 << 20)
     async with serving() as server:
-        monkeypatch.setattr(server._pages, "answer", lambda _: http.respond(http.HTTPStatus.OK, large))
+        monkeypatch.setattr(server._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, large))
         async with (
             raw_subscriber(server.port) as one,
             raw_subscriber(server.port) as two,
