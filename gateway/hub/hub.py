@@ -16,6 +16,7 @@ from gateway.hub.pieces import Notice, Pieces
 from gateway.hub.router import Target
 from gateway.hub.spec import Delivery, StreamSpec
 from gateway.hub.stream import Coverage, Sink, State, Stream
+from gateway.hub.stripe_watch import StripeWatch
 from gateway.hub.tally import Tally
 from gateway.hub.turns import Turns
 from gateway.values import Block, Gap, Position
@@ -52,6 +53,7 @@ class Hub:
         # Of the oldest message that waits for the next flush.
         self._oldest_ns = 0
         self.tally = Tally()
+        self.watch = StripeWatch()
 
     @property
     def channels(self) -> Mapping[str, Channel]:
@@ -92,6 +94,7 @@ class Hub:
             channel.router.route_derived(derived, block.session, received_ns, context, began_ns)
         channel.encoding_ns += max(0, self._clock_ns() - began_ns)
         channel.position = Position(block.session, block.next_seq)
+        self.watch.count(channel, block)
         if not self._unflushed:
             self._oldest_ns = block.received_ns
         self._unflushed += block.count

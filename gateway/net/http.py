@@ -18,12 +18,35 @@ from gateway.net.health import Health
 from gateway.settings.sections import is_loopback
 
 WEB = Path(__file__).resolve().parents[1] / "web"
+HTML, JAVASCRIPT, CSS, PLAIN = (
+    f"text/{kind}; charset=utf-8" for kind in ("html", "javascript", "css", "plain")
+)
 # The whole list of what is served from the disk: a request names an entry, never a path.
 FILES: Mapping[str, tuple[str, str]] = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/client.js": ("client.js", "text/javascript; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/": ("index.html", HTML),
+    **{
+        f"/{name}": (name, JAVASCRIPT)
+        for name in (
+            "client.js",
+            "page.js",
+            "page/book.js",
+            "page/builder.js",
+            "page/chart.js",
+            "page/dom.js",
+            "page/feeds.js",
+            "page/gateway.js",
+            "page/search.js",
+            "page/snippets.js",
+            "page/subscribers.js",
+            "page/ticker.js",
+            "page/watch.js",
+            "vendor/uplot.js",
+        )
+    },
+    "/client.d.ts": ("client.d.ts", PLAIN),
+    "/page.css": ("page.css", CSS),
+    "/vendor/uplot.css": ("vendor/uplot.css", CSS),
+    "/vendor/uplot-LICENSE.txt": ("vendor/uplot-LICENSE.txt", PLAIN),
 }
 METRICS = "/metrics"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

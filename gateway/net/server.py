@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
 from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidHeader
@@ -29,6 +30,7 @@ from gateway.net.health import Health
 from gateway.net.http import Pages, is_from_here, is_own_host, json_body, refuse
 from gateway.net.places import Places
 from gateway.net.resolve import Resolver
+from gateway.net.stats import Stats
 from gateway.net.subscriber import Subscriber
 from gateway.net.websocket import ConnectionLimits, SubscriberConnection
 from gateway.settings import ServerSettings
@@ -43,6 +45,7 @@ _library_log.setLevel(logging.CRITICAL)
 
 # Path → whether frames are wanted, or one JSON object per message.
 PATHS = {"/mlink/jsonf": True, "/mlink/json": False}
+STATS_PATH = "/stats"
 # Plain HTTP answers, all together, that may wait in memory for slow readers; one more is refused.
 ANSWERS_BYTES_MAX = 64 << 20
 # How often it is looked at whether a key or token has expired meanwhile.
@@ -88,6 +91,7 @@ class Server:
         self._unsent_bytes = 0
         self._deflater = deflate.Deflater() if settings.compression else None
         self._subscribers: dict[SubscriberConnection, Subscriber] = {}
+        self._stats = Stats(hub, stripes, self._subscribers.values)
         self._server: WebSocketServer | None = None
         self.port = settings.port
 
@@ -258,6 +262,8 @@ class Server:
                 f"{self._settings.connections_per_address_max} connections from this address are open",
             )
         parts = urlsplit(request.path)
+        if parts.path == STATS_PATH:
+            return self._answer_stats(request, parts.query)
         if parts.path not in PATHS and parts.path not in rest.PATHS:
             return self._pages.answer(request, monitors=self._monitors(connection, request))
         origin = request.headers.get("Origin")
@@ -294,6 +300,12 @@ class Server:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Vary"] = "Origin"
         return response
+
+    def _answer_stats(self, request: Request, query: str) -> Response:
+        access = self._access(request, query)
+        if access is None:
+            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "a key is needed: Authorization: Bearer …")
+        return json_body(HTTPStatus.OK, orjson.dumps(self._stats.body(access)) + b"\n")
 
     def _monitors(self, connection: SubscriberConnection, request: Request) -> bool:
         """Whether a request may see metrics and why the gateway is not ready."""
