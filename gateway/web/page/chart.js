@@ -31,7 +31,7 @@ export class Chart {
 
   _size() {
     const legend = this.series.length > 1 ? 28 : 0;
-    return { width: Math.max(200, this.place.clientWidth), height: Math.max(100, this.place.clientHeight - legend) };
+    return { width: Math.max(100, this.place.clientWidth), height: Math.max(100, this.place.clientHeight - legend) };
   }
 
   _resize() {

@@ -104,6 +104,7 @@ export class Feeds {
     const most = Math.max(1, ...[...this._bars.values()].map((bar) => bar.rate));
     for (const { row, rate: perSecond } of this._bars.values()) {
       row.children[1].style.transform = `scaleX(${(perSecond / most).toFixed(3)})`;
+      row.classList.toggle("none", perSecond < 0.05);
       say(row.children[2], perSecond < 0.05 ? "0" : short(perSecond < 100 ? Math.round(perSecond * 10) / 10 : Math.round(perSecond)));
     }
   }
