@@ -163,7 +163,9 @@ class _FunctionWriter:
             case AppendageType():
                 return self._read_appendage(each.type, name, path)
             case _:
-                if not self._is_wanted(path):
+                # Digits are read even where nobody wants them: whether a message fits its definition
+                # must not depend on who asks for what.
+                if not self._is_wanted(path) and not isinstance(each.type, DigitsType):
                     size = fixed_size(each.type)
                     self._run.codes.append(f"{size}x")
                     self._run.last_field = path

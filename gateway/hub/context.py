@@ -5,9 +5,8 @@ Knows locate codes and raw ticker fields; knows nothing of groups or streams.
 
 from collections.abc import Callable
 
-import orjson
-
-from gateway.decode import Directory
+from gateway.decode import Directory, json_text
+from gateway.decode.text import padded_text
 from gateway.stripes import StripeTable
 
 # A session has some ten thousand tickers; hostile or broken text must not grow the cache for ever.
@@ -24,7 +23,7 @@ class _StripeOfRaw(dict[bytes, str | None]):
     def __missing__(self, raw: bytes) -> str | None:
         if len(self) >= RAW_TICKERS_MAX:
             self.clear()
-        ticker = raw.decode("latin-1").rstrip()
+        ticker = padded_text(raw)
         stripe = self[raw] = self._stripe_of(ticker) if ticker else None
         return stripe
 
@@ -63,11 +62,11 @@ class SessionContext:
         ticker = self.directory.ticker_at(locate, seq)
         if ticker is None:
             return self.catch_all, None
-        return self._stripe_of(ticker), orjson.dumps(ticker).decode()
+        return self._stripe_of(ticker), json_text(ticker)
 
     def _set(self, locate: int, ticker: str) -> None:
         if locate == 0:
             # Whatever a directory says of it: `at` has to answer the same.
             return
         self.stripes_by_locate[locate] = self._stripe_of(ticker)
-        self.json_by_locate[locate] = orjson.dumps(ticker).decode()
+        self.json_by_locate[locate] = json_text(ticker)

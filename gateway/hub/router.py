@@ -20,6 +20,7 @@ from gateway.errors import DecodeError
 from gateway.hub.context import SessionContext
 from gateway.hub.spec import StreamSpec
 from gateway.hub.ticker_alias import with_own_ticker
+from gateway.mlink.frames import FrameTooLong, frame_text
 from gateway.mlink.predicate import Kind, compile_where
 from gateway.mlink.times import utc_text
 from gateway.mlink.where import Where
@@ -44,9 +45,9 @@ _ANY = StreamSpec(True, frozenset())
 
 
 def framed_text(payload: str) -> str:
-    """The payload behind its MLink header, number 00000 (a message type of ours)."""
+    """The payload, all ASCII, behind its MLink header, number 00000 (a message type of ours)."""
     size = len(payload)
-    return (_HEADS[size] if size < _HEADS_MAX else f"\r\nJ00000{size:06d}") + payload
+    return _HEADS[size] + payload if size < _HEADS_MAX else frame_text(payload)
 
 
 def escaped(json: bytes) -> str:
@@ -95,6 +96,8 @@ class Route:
     codec: MessageCodec
     # The exact payload length of a fixed layout, 0 when it varies and the codec checks.
     size: int
+    # The least length it has: what stands at a fixed place may be looked at before the codec has checked.
+    least: int
     # Where the locate code stands in a message that carries no ticker itself, else -1.
     locate_at: int
     ticker_from: int
@@ -178,7 +181,11 @@ class Router:
             if route is None:
                 self.unknown += 1
                 continue
-            if route.size and end - start != route.size:
+            if route.size:
+                if end - start != route.size:
+                    route.undecodable += 1
+                    continue
+            elif end - start < route.least:
                 route.undecodable += 1
                 continue
             try:
@@ -202,20 +209,24 @@ class Router:
                 if plans is None:
                     plans = route.plans[stripe] = self._planned(route, stripe, self._session)
                 for plan in plans.values():
-                    if plan.choosers:
-                        self._choose(plan, route.codec, raw, start, end, ticker, seq, middle)
-                        if not plan.appends:
-                            continue
-                    if ticker is None:
-                        text = f"{plan.prefix}{seq}{middle}{plan.write(raw, start, end)}}}}}"
-                    else:
-                        body = plan.write_with_ticker(raw, start, end, ticker)
-                        text = f"{plan.prefix}{seq}{middle}{body}}}}}"
-                    if plan.framed:
-                        size = len(text)
-                        text = (_HEADS[size] if size < _HEADS_MAX else f"\r\nJ00000{size:06d}") + text
-                    for append in plan.appends:
-                        append(text)
+                    try:
+                        if plan.choosers:
+                            self._choose(plan, route.codec, raw, start, end, ticker, seq, middle)
+                            if not plan.appends:
+                                continue
+                        if ticker is None:
+                            text = f"{plan.prefix}{seq}{middle}{plan.write(raw, start, end)}}}}}"
+                        else:
+                            body = plan.write_with_ticker(raw, start, end, ticker)
+                            text = f"{plan.prefix}{seq}{middle}{body}}}}}"
+                        if plan.framed:
+                            size = len(text)
+                            text = _HEADS[size] + text if size < _HEADS_MAX else frame_text(text)
+                        for append in plan.appends:
+                            append(text)
+                    except FrameTooLong:
+                        # Who reads without frames, or fewer fields, still gets it.
+                        route.undecodable += 1
             except DecodeError:
                 route.undecodable += 1
 
@@ -269,7 +280,7 @@ class Router:
         if route is None:
             self.unknown += 1
             return
-        if route.size and len(payload) != route.size:
+        if (route.size and len(payload) != route.size) or len(payload) < route.least:
             route.undecodable += 1
             return
         middle = f',"sTim":"{utc_text(received_ns)}","encT":"{utc_text(encoded_ns)}"}},"message":{{'
@@ -284,7 +295,7 @@ class Router:
                 plan.prefix = plan.prefix.removesuffix('"seqN":') + '"unsequenced":'
                 plan.choosers += [(None, Target(_ANY, append=append)) for append in plan.appends]
                 self._choose(plan, route.codec, payload, 0, len(payload), ticker, "true", middle)
-        except DecodeError:
+        except (DecodeError, FrameTooLong):
             route.undecodable += 1
 
     def _choose(
@@ -377,11 +388,12 @@ def field_kinds(codec: MessageCodec) -> dict[str, Kind]:
 
 
 def _route(codec: MessageCodec, learns: Learns | None) -> Route:
-    definition = codec.definition
+    definition, lengths = codec.definition, codec.definition.lengths
     ticker_from, ticker_size = codec.ticker_at or (0, 0)
     return Route(
         codec,
         size=codec.definition.length or 0,
+        least=min(lengths.fixed, default=lengths.at_least or 0),
         locate_at=codec.locate_at if codec.locate_at is not None and not ticker_size else -1,
         ticker_from=ticker_from,
         ticker_to=ticker_from + ticker_size,
