@@ -200,7 +200,7 @@ class Journal(JournalReader):
     @property
     def failure(self) -> str | None:
         """Why nothing can be written any more until the journal is opened anew; None while all is well."""
-        return self._syncer.failure if self._syncer is not None else self._failure
+        return self._failure or (self._syncer.failure if self._syncer is not None else None)
 
     def stalled_s(self) -> float:
         """How long the disk has been at the fsync that is under way; for health. 0 when none is."""

@@ -25,6 +25,7 @@ from gateway.settings import (
     Settings,
     StripesSettings,
 )
+from tests.net.scraping import fetch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -138,6 +139,12 @@ class Reader:
                         return dict(body)
                 seen = len(self.control)
                 await self.read()
+
+
+async def health(port: int) -> tuple[int, dict[str, Any]]:
+    """What /readyz answers: status and body."""
+    status, body = await fetch(port, "/readyz")
+    return status, json.loads(body)
 
 
 @asynccontextmanager

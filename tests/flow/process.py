@@ -1,13 +1,11 @@
 """A gateway as a process of its own, for tests that kill it."""
 
 import asyncio
-import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # Only what the command needs: a test must not depend on the settings of whoever runs it.
@@ -77,15 +75,6 @@ class GatewayProcess:
                     self.port = int(line.rpartition("/mlink")[0].rpartition(":")[2])
                     return
         raise AssertionError(f"the gateway ended with {await self._process.wait()}:\n{''.join(said)}")
-
-    async def health(self) -> tuple[int, dict[str, Any]]:
-        """What /readyz answers: status and body."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = await reader.read()
-        writer.close()
-        head, _, body = answer.partition(b"\r\n\r\n")
-        return int(head.split()[1]), json.loads(body)
 
     async def kill(self) -> None:
         """kill -9, and wait until it is gone."""

@@ -25,7 +25,7 @@ from gateway.simulator.market import Market
 from gateway.simulator.player import by_rate
 from gateway.values import Block
 from tests.fakes.troubled_disk import TroubledDisk, compiled
-from tests.flow.pipe import Reader, feed_settings, reader, running, settings
+from tests.flow.pipe import Reader, feed_settings, health, reader, running, settings
 from tests.flow.process import ENVIRONMENT, GatewayProcess, write_config
 
 RATE = 2_000.0
@@ -44,7 +44,9 @@ def disk(disk_library: Path, tmp_path: Path) -> TroubledDisk:
 @asynccontextmanager
 async def reading(gateway: GatewayProcess, **request: Any) -> AsyncIterator[Reader]:
     """A subscriber to everything of a gateway in a process of its own."""
-    async with connect(f"ws://127.0.0.1:{gateway.port}/mlink/jsonf", max_size=None) as socket:
+    address = f"ws://127.0.0.1:{gateway.port}/mlink/jsonf"
+    # Who leaves in the middle of a flood does not wait for the other side to notice.
+    async with connect(address, max_size=None, close_timeout=0.2) as socket:
         whole = Reader(socket)
         await whole.stream("*", **request)
         yield whole
@@ -124,11 +126,11 @@ async def test_row_14_kill_9_inside_a_write_opens_and_resumes(tmp_path: Path, di
         async with reading(gateway, resume={"seqN": len(got) + 1}) as whole:
             await whole.until_count(300)
             got += whole.numbers
-        _, health = await gateway.health()
+        _, told = await health(gateway.port)
         await gateway.kill()
 
     assert got == list(range(1, len(got) + 1))
-    assert health["feeds"]["itch"]["gaps"] == 0
+    assert told["feeds"]["itch"]["gaps"] == 0
     assert exchange.logins == 6
     payloads = journaled(tmp_path)
     assert payloads == Market(20, seed=5).take(len(payloads))
@@ -185,9 +187,9 @@ async def test_row_15_a_flipped_bit_is_found_never_served_set_aside_and_refilled
                 ack = await late.until_control("MLinkStreamAck")
             assert (ack["result"], late.data) == ("Error", [])
             assert ack["detail"].endswith("can't be read now; resume later, or behind it")
-            health = gateway.health()
-            assert "checksum does not match" in health.body["feeds"]["itch"]["damaged"]["0000000001"]
-            assert health.ready, "who is live is served"
+            status, told = await health(gateway.port)
+            assert "checksum does not match" in told["feeds"]["itch"]["damaged"]["0000000001"]
+            assert status == 200, "who is live is served"
 
             # Who asks behind it, and who is live, is served on.
             async with reader(gateway) as behind:
@@ -201,10 +203,10 @@ async def test_row_15_a_flipped_bit_is_found_never_served_set_aside_and_refilled
         async with running(configured) as gateway, reader(gateway) as again:
             await again.stream("*", resume={"seqN": 1})
             await again.until_count(4_050)
-            health = gateway.health()
+            _, told = await health(gateway.port)
 
     assert again.numbers == list(range(1, 4_051))
-    assert health.body["feeds"]["itch"]["damaged"] == {}
+    assert told["feeds"]["itch"]["damaged"] == {}
     assert [each.name for each in path.parent.glob("*.damaged-1.sqlite")] == [f"{path.stem}.damaged-1.sqlite"]
     assert journaled(tmp_path) == messages + messages[:50]
 
@@ -252,7 +254,7 @@ async def test_row_16_disk_full_pauses_says_why_and_goes_on_by_itself(
         with disk.has("full"):
             down = await whole.until_control("MLinkAdmin", event="FeedDown")
             had = len(whole.data)
-            status, health = await gateway.health()
+            status, told = await health(gateway.port)
             # The exchange goes on; what it sends waits there.
             behind = exchange.session.next_seq + 1_000
             async with asyncio.timeout(20):
@@ -263,13 +265,13 @@ async def test_row_16_disk_full_pauses_says_why_and_goes_on_by_itself(
             "MLinkAdmin", event="FeedUp", detail="feed itch: the journal can be written again"
         )
         await whole.until_count(behind)
-        well, _ = await gateway.health()
+        well, _ = await health(gateway.port)
         await gateway.kill()
 
     assert (down["src"], status, well) == ("itch", 503, 200)
     assert "no room on the disk" in down["detail"]
-    assert health["feeds"]["itch"]["paused"]
-    assert "no room on the disk" in health["feeds"]["itch"]["detail"]
+    assert told["feeds"]["itch"]["paused"]
+    assert "no room on the disk" in told["feeds"]["itch"]["detail"]
     assert whole.numbers == list(range(1, len(whole.data) + 1))
     assert check_journal(tmp_path) > behind
 
@@ -298,7 +300,7 @@ async def test_row_16_a_file_system_that_is_full_loses_nothing(small_disk: Path)
             await whole.until_control("MLinkStreamCheckPt", state="Complete")
             exchange.extend(messages)
             down = await whole.until_control("MLinkAdmin", event="FeedDown")
-            assert gateway.health().body["feeds"]["itch"]["paused"]
+            assert (await health(gateway.port))[1]["feeds"]["itch"]["paused"]
             ballast.unlink()
             await whole.until_control("MLinkAdmin", event="FeedUp")
             await whole.until_count(40_000)
@@ -320,18 +322,18 @@ async def test_row_17_an_error_at_fsync_stops_the_feed_and_says_why_until_a_rest
             # The disk is well again, but what is on it is not known: that is for a person to look at.
             for _ in range(3):
                 await asyncio.sleep(0.3)
-                status, health = await gateway.health()
-                assert (status, health["feeds"]["itch"]["paused"]) == (503, True)
+                status, told = await health(gateway.port)
+                assert (status, told["feeds"]["itch"]["paused"]) == (503, True)
             await whole.stream("*", resume={"seqN": 1}, queryID=2)
             await whole.until_count(2 * had)
         await gateway.kill()
         await gateway.start()
         async with reading(gateway, resume={"seqN": had + 1}) as more:
             await more.until_count(1_000)
-            _, well = await gateway.health()
+            _, well = await health(gateway.port)
         await gateway.kill()
 
-    for said in (down["detail"], health["feeds"]["itch"]["detail"]):
+    for said in (down["detail"], told["feeds"]["itch"]["detail"]):
         assert "fsync: Input/output error" in said
         assert "restart the gateway" in said
     assert whole.numbers == [*range(1, had + 1), *range(1, had + 1)], "what is had is still served"
@@ -351,7 +353,7 @@ async def test_row_18_while_the_disk_stalls_everybody_is_served_on(
             until = asyncio.get_running_loop().time() + 2
             while asyncio.get_running_loop().time() < until:
                 await whole.until_count(len(whole.data) + 50)
-            status, _ = await gateway.health()
+            status, _ = await health(gateway.port)
             assert status == 200
         await whole.until_count(len(whole.data) + 1_000)
         await gateway.kill()
@@ -375,7 +377,7 @@ async def test_row_18_a_session_that_changes_while_the_disk_stalls_waits_for_it_
             while "has not finished" not in str(whole.control[-1]["message"]):
                 await whole.read()
             had = list(whole.numbers)
-            status, health = await gateway.health()
+            status, told = await health(gateway.port)
             # Others are served meanwhile.
             async with reading(gateway, resume={"seqN": 1}) as late:
                 await late.until_count(len(had))
@@ -384,7 +386,7 @@ async def test_row_18_a_session_that_changes_while_the_disk_stalls_waits_for_it_
         await gateway.kill()
 
     assert had == late.numbers == list(range(1, 1_001))
-    assert (status, health["feeds"]["itch"]["paused"]) == (503, True)
+    assert (status, told["feeds"]["itch"]["paused"]) == (503, True)
     assert whole.numbers[1_000:] == list(range(1, len(whole.data) - 999))
     check_journal(tmp_path)
 
