@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain, islice
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -265,9 +266,12 @@ def _market_pace(speed: str | None, rate: float | None) -> tuple[float, Pace]:
 
 def _number(speed: str | None) -> float:
     try:
-        return 1.0 if speed is None else float(speed)
+        number = 1.0 if speed is None else float(speed)
     except ValueError:
-        raise ConfigError(f"--speed {speed!r}: expected a number, or max") from None
+        number = 0.0
+    if not (number > 0 and isfinite(number)):
+        raise ConfigError(f"--speed {speed!r}: expected a number above 0, or max")
+    return number
 
 
 def _listen_address(text: str) -> tuple[str, int]:

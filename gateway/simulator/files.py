@@ -2,7 +2,8 @@
 
 Knows the layout of Nasdaq's public sample files and reads them a chunk at a time, so a day of any size fits
 into memory. A file that ends in mid-message or in broken gzip data gives all its whole messages first
-and then says what was wrong; it never raises for that. A length of 0 is how such a file ends on purpose.
+and then says what was wrong; it never raises for that. A length of 0 is how such a file ends on purpose;
+what follows it is told of, not played.
 """
 
 import gzip
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from gateway.errors import ConfigError
+from gateway.soup.packets import PAYLOAD_BYTES_MAX
 
 CHUNK_SIZE = 1 << 18
 GZIP_MAGIC = b"\x1f\x8b"
@@ -43,15 +45,21 @@ class ItchFile:
         """Yield the messages a chunk at a time: what one read completes."""
         rest = b""
         with self._open() as file:
-            for chunk in self._chunks(file):
+            chunks = self._chunks(file)
+            for chunk in chunks:
                 data = rest + chunk
-                batch, at, ended = _split(data)
+                batch, at, last = _split(data)
                 self.messages += len(batch)
                 if batch:
                     yield batch
-                if ended:
-                    return
-                rest = data[at:]
+                if last is None:
+                    rest = data[at:]
+                    continue
+                if last > PAYLOAD_BYTES_MAX:
+                    self.damage = f"a message of {last} bytes, a packet holds at most {PAYLOAD_BYTES_MAX}"
+                elif data[at:] or next(chunks, b""):
+                    self.damage = "a length of 0 that ends it, with more behind"
+                return
         if rest and self.damage is None:
             self.damage = _cut_short(rest)
 
@@ -88,19 +96,23 @@ def time_ns_of(message: bytes) -> int | None:
     return int.from_bytes(message[5:11], "big") if len(message) >= 11 else None
 
 
-def _split(data: bytes) -> tuple[list[bytes], int, bool]:
-    """The whole messages in `data`, where the rest begins, and whether the end was said by a length of 0."""
+def _split(data: bytes) -> tuple[list[bytes], int, int | None]:
+    """The whole messages in `data`, where the rest begins, and the length that ends the file there, if any.
+
+    That is 0, on purpose, or one that no packet can hold.
+    """
     batch: list[bytes] = []
     at, size = 0, len(data)
     while at + LENGTH_SIZE <= size:
-        end = at + LENGTH_SIZE + (data[at] << 8 | data[at + 1])
-        if end == at + LENGTH_SIZE:
-            return batch, end, True
+        length = data[at] << 8 | data[at + 1]
+        end = at + LENGTH_SIZE + length
+        if not 0 < length <= PAYLOAD_BYTES_MAX:
+            return batch, at + LENGTH_SIZE, length
         if end > size:
             break
         batch.append(data[at + LENGTH_SIZE : end])
         at = end
-    return batch, at, False
+    return batch, at, None
 
 
 def _cut_short(rest: bytes) -> str:

@@ -73,10 +73,28 @@ def test_gzip_data_with_a_flipped_bit_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_length_of_zero_ends_the_file_on_purpose(tmp_path: Path) -> None:
-    file = ItchFile(written(tmp_path, STREAM + b"\0\0" + STREAM))
+    file = ItchFile(written(tmp_path, STREAM + b"\0\0"))
 
     assert list(file) == MESSAGES
     assert file.damage is None
+
+
+@pytest.mark.parametrize("chunk_size", [1, len(STREAM) + 2, 1 << 18])
+def test_what_follows_a_length_of_zero_is_not_played_and_not_passed_over_in_silence(
+    tmp_path: Path, chunk_size: int
+) -> None:
+    file = ItchFile(written(tmp_path, STREAM + b"\0\0" + STREAM), chunk_size)
+
+    assert list(file) == MESSAGES
+    assert file.damage == "a length of 0 that ends it, with more behind"
+
+
+def test_a_message_that_no_packet_can_hold_ends_the_file_and_is_told(tmp_path: Path) -> None:
+    largest = b"\xff\xfe" + b"!" * 65_534
+    file = ItchFile(written(tmp_path, STREAM + largest + b"\xff\xff" + b"?" * 65_535 + STREAM))
+
+    assert list(file) == [*MESSAGES, b"!" * 65_534]
+    assert file.damage == "a message of 65535 bytes, a packet holds at most 65534"
 
 
 def test_an_empty_file_has_no_messages_and_no_damage(tmp_path: Path) -> None:
