@@ -17,7 +17,7 @@ from gateway.errors import ConfigError, DecodeError
 from gateway.link import SoupClient, connect
 from gateway.settings.types import split_address
 from gateway.soup import Justify
-from gateway.values import Block
+from gateway.values import Block, Position
 
 
 def tail(
@@ -48,7 +48,8 @@ def tail(
 ) -> None:
     """Follow a SoupBinTCP session: readable lines on a terminal, JSON lines in a pipe.
 
-    It logs in, shows each message with its sequence number, and says at the end why the session closed.
+    It logs in, shows each message with its sequence number, and says at the end why the session closed, or
+    where to go on.
     The exit code is 0 after the end of the session, after --count messages and after Ctrl-C, 1 when the
     login is rejected or the line is lost, 2 when the command line is wrong.
 
@@ -93,6 +94,7 @@ class _Shown:
         self.count = 0
         self.undecodable = 0
         self.end = ""
+        self._next = Position("", 1)
         self._codecs = codecs
         self._directory = None if codecs is None else Directory(codecs)
         self._count_max = count_max
@@ -105,6 +107,8 @@ class _Shown:
     def show(self, session: str, seq: int | None, payload: bytes) -> None:
         """Show one message. `seq` None means unsequenced data."""
         self.count += 1
+        if seq is not None:
+            self._next = Position(session, seq + 1)
         number = ',"unsequenced":true' if seq is None else f',"seqN":{seq}'
         if self._codecs is None:
             if self.lines.readable:
@@ -124,10 +128,14 @@ class _Shown:
         self.lines.message(f'{{"header":{header},"message":{{{body}}}}}')
 
     def finish(self, ended: bool) -> None:
-        """Hand over the last lines and say how it ended."""
+        """Hand over the last lines and say how it ended, or where to go on if it did not."""
         self.lines.flush()
+        messages = f"{self.count:,} message{'s' * (self.count != 1)}"
         if ended and self.end:
-            typer.echo(f"gateway: {self.end}, {self.count:,} message{'s' * (self.count != 1)}", err=True)
+            typer.echo(f"gateway: {self.end}, {messages}", err=True)
+        elif self._next.session:
+            at = f"--session {self._next.session} --sequence {self._next.next_seq}"
+            typer.echo(f"gateway: {messages}; go on with {at}", err=True)
         if self.undecodable:
             typer.echo(f"gateway: {self.undecodable:,} of {self.count:,} could not be decoded", err=True)
 

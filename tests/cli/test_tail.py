@@ -96,6 +96,7 @@ def test_sequence_and_count_choose_which_messages_are_shown() -> None:
 
     assert result.exit_code == 0
     assert [line["header"]["seqN"] for line in shown(result)] == [5, 6, 7]
+    assert "3 messages; go on with --session 0000000001 --sequence 8\n" in result.stderr
 
 
 def test_a_message_that_can_not_be_decoded_is_shown_raw_and_counted() -> None:
@@ -195,4 +196,5 @@ def test_a_signal_ends_it_with_what_came_so_far_and_exit_code_0(signal_number: s
     assert json.loads(line)["header"]["seqN"] == 1
     assert rest == b""
     assert b"Traceback" not in errors
+    assert errors.endswith(b"1 message; go on with --session 0000000001 --sequence 2\n")
     assert process.returncode == 0
