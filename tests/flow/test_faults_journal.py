@@ -25,7 +25,7 @@ from gateway.simulator.market import Market
 from gateway.simulator.player import by_rate
 from gateway.values import Block
 from tests.fakes.troubled_disk import TroubledDisk, compiled
-from tests.flow.pipe import Reader, feed_settings, health, reader, running, settings
+from tests.flow.pipe import Reader, feed_settings, free_port, health, reader, running, settings
 from tests.flow.process import ENVIRONMENT, GatewayProcess, write_config
 
 RATE = 2_000.0
@@ -75,14 +75,16 @@ async def troubled(
     tmp_path: Path, disk: TroubledDisk, faults: Faults | None = None
 ) -> AsyncIterator[tuple[GatewayProcess, Exchange]]:
     """A gateway on a disk that may get into trouble, and an exchange that never pauses."""
-    of_exchange = ExchangeSettings(faults=faults or ())
-    async with Exchange(of_exchange, Market(20, seed=5).messages(), by_rate(RATE)) as exchange:
-        gateway = GatewayProcess(write_config(tmp_path, exchange.port), disk.environment)
-        try:
-            await gateway.start()
+    port = free_port()
+    gateway = GatewayProcess(write_config(tmp_path, port), disk.environment)
+    try:
+        # It dials until the exchange is there, so that little is sent before somebody reads.
+        await gateway.start()
+        of_exchange = ExchangeSettings(port=port, faults=faults or ())
+        async with Exchange(of_exchange, Market(20, seed=5).messages(), by_rate(RATE)) as exchange:
             yield gateway, exchange
-        finally:
-            await gateway.kill()
+    finally:
+        await gateway.kill()
 
 
 def check_journal(folder: Path) -> int:
@@ -367,7 +369,7 @@ async def test_row_18_while_the_disk_stalls_everybody_is_served_on(
 async def test_row_18_a_session_that_changes_while_the_disk_stalls_waits_for_it_alone(
     tmp_path: Path, disk: TroubledDisk
 ) -> None:
-    faults = Faults(roll_session_after=1_000)
+    faults = Faults(roll_session_after=2_000)
     async with (
         troubled(tmp_path, disk, faults) as (gateway, _),
         reading(gateway, resume={"seqN": 1}) as whole,
@@ -382,12 +384,12 @@ async def test_row_18_a_session_that_changes_while_the_disk_stalls_waits_for_it_
             async with reading(gateway, resume={"seqN": 1}) as late:
                 await late.until_count(len(had))
         await whole.until_control("MLinkAdmin", event="SessionChange")
-        await whole.until_count(3_000)
+        await whole.until_count(4_000)
         await gateway.kill()
 
-    assert had == late.numbers == list(range(1, 1_001))
+    assert had == late.numbers == list(range(1, 2_001))
     assert (status, told["feeds"]["itch"]["paused"]) == (503, True)
-    assert whole.numbers[1_000:] == list(range(1, len(whole.data) - 999))
+    assert whole.numbers[2_000:] == list(range(1, len(whole.data) - 1_999))
     check_journal(tmp_path)
 
 
