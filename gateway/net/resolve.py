@@ -110,8 +110,16 @@ class Resolver:
             )
         return found
 
+    def everything(self) -> list[tuple[str, MessageCodec]]:
+        """(feed, codec) of all that can be asked for by name, views among it."""
+        return [
+            (feed, codec)
+            for feed, channel in self._channels.items()
+            for codec in channel.codecs.by_name.values()
+        ]
+
     def named(self, name: str) -> list[tuple[str, MessageCodec]]:
-        """(feed, codec) of each message that a name stands for, in any case; `*` is all there are."""
+        """(feed, codec) of each message that a name stands for, in any case; `*` is all that feeds send."""
         found: list[tuple[str, MessageCodec]] = []
         for feed, channel in self._channels.items():
             if name == EVERYTHING:

@@ -53,10 +53,10 @@ class Records:
     async def matching(self) -> AsyncIterator[Found]:
         """Each record that matches, by feed and message, each message's in the order of their numbers."""
         for channel, codec in self._pairs():
-            # A copy: it changes while others have their turn.
-            records = list(channel.records.get(codec.name, {}).values())
+            # A copy: they change while others have their turn.
+            records = channel.records_of(frozenset({(channel.name, codec.name)}))
             context, encode = channel.context, self._encoder(channel)
-            for at, record in enumerate(records):
+            for at, (_, _, record) in enumerate(records):
                 if at % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
                 text = encode(record, context)
@@ -68,8 +68,8 @@ class Records:
         """The record of one key, of each feed that has it."""
         found = []
         for channel, codec in self._pairs():
-            record = channel.records.get(codec.name, {}).get(key)
-            if record is not None:
+            name = codec.name
+            for _, _, record in channel.records_at(frozenset({(channel.name, name)}), [(name, key)]):
                 text = self._encoder(channel)(record, channel.context)
                 if text is not None:
                     found.append(Found(channel.name, codec, record, channel.context, text))
@@ -77,8 +77,8 @@ class Records:
 
     def _pairs(self) -> Iterator[tuple[Channel, MessageCodec]]:
         for channel in self._channels:
-            for codec in channel.codecs.by_id:
-                if codec is not None and (channel.name, codec.name) in self._spec.messages:
+            for codec in channel.codecs.by_name.values():
+                if (channel.name, codec.name) in self._spec.messages:
                     yield channel, codec
 
     def _encoder(self, channel: Channel) -> Callable[[Record, SessionContext], str | None]:
@@ -87,7 +87,12 @@ class Records:
         router.add_target(Target(self._spec, append=texts.append))
 
         def encode(record: Record, context: SessionContext) -> str | None:
-            router.route(record.block(context.session), context, self._clock_ns())
+            now_ns, session = self._clock_ns(), context.session
+            if router.is_view(record.payload):
+                derived = [(record.seq, record.payload)]
+                router.route_derived(derived, session, record.received_ns, context, now_ns)
+            else:
+                router.route(record.block(session), context, now_ns)
             return texts.pop() if texts else None
 
         return encode

@@ -18,7 +18,7 @@ from gateway.mlink.control import MLinkStream
 from gateway.mlink.frames import frame
 from gateway.mlink.times import utc_text
 from gateway.net.access import Access
-from gateway.net.resolve import EVERYTHING, Refused, Resolver
+from gateway.net.resolve import Refused, Resolver
 from gateway.net.rest.aggregate import Aggregate
 from gateway.net.rest.query import Command, Query, parse_query
 from gateway.net.rest.ranking import Ranking
@@ -100,7 +100,7 @@ class RestService:
         return await perform[query.command](query, access, framed)
 
     async def _msg_types(self, query: Query, access: Access, framed: bool) -> tuple[list[str], str]:
-        pairs = self._resolver.named(EVERYTHING)
+        pairs = self._resolver.everything()
         seen = [pair for pair in pairs if self._resolver.may_read(access, *pair)]
         return [self._text("MsgType", msg_type(feed, codec), framed) for feed, codec in seen], ""
 
@@ -184,7 +184,7 @@ class RestService:
     def _codecs(self, spec: StreamSpec) -> list[tuple[str, MessageCodec]]:
         return [
             (feed, codec)
-            for feed, codec in self._resolver.named(EVERYTHING)
+            for feed, codec in self._resolver.everything()
             if (feed, codec.name) in spec.messages
         ]
 
