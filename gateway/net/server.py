@@ -46,6 +46,9 @@ _library_log.setLevel(logging.CRITICAL)
 # Path → whether frames are wanted, or one JSON object per message.
 PATHS = {"/mlink/jsonf": True, "/mlink/json": False}
 STATS_PATH = "/stats"
+# Connections that the kernel holds until we take them; more are dropped and tried again a second later,
+# which is what a thousand that reconnect at once would see of asyncio's hundred.
+CONNECTS_WAITING_MAX = 4_096
 # Plain HTTP answers, all together, that may wait in memory for slow readers; one more is refused.
 ANSWERS_BYTES_MAX = 64 << 20
 # How often it is looked at whether a key or token has expired meanwhile.
@@ -137,6 +140,7 @@ class Server:
                 ping_timeout=settings.ping_timeout_s,
                 close_timeout=settings.close_timeout_s,
                 max_size=settings.max_message_bytes,
+                backlog=CONNECTS_WAITING_MAX,
                 write_limit=(settings.write_buffer_high_bytes, settings.write_buffer_low_bytes),
                 logger=_library_log,
                 **more,
