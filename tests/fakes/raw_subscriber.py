@@ -1,6 +1,7 @@
 """A subscriber made of bytes, for what a WebSocket library would never send. Knows RFC 6455 by hand."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -104,14 +105,25 @@ class RawSubscriber:
 
     async def gone(self) -> bool:
         """Wait for the end of the connection."""
-        with suppress(OSError):
+        # Not OSError: a timeout is one, too.
+        with suppress(ConnectionError):
             await self.body()
         return True
 
 
 @asynccontextmanager
-async def raw_subscriber(port: int, host: str = "127.0.0.1") -> AsyncIterator[RawSubscriber]:
-    reader, writer = await asyncio.open_connection(host, port)
+async def raw_subscriber(
+    port: int, host: str = "127.0.0.1", receive_buffer_bytes: int = 0
+) -> AsyncIterator[RawSubscriber]:
+    if receive_buffer_bytes:
+        sock = socket.socket()
+        # Before it connects, or the other side is told of a larger window.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=receive_buffer_bytes)
+    else:
+        reader, writer = await asyncio.open_connection(host, port)
     try:
         yield RawSubscriber(reader, writer)
     finally:

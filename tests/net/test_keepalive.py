@@ -69,6 +69,27 @@ async def test_a_slow_reader_whose_pong_would_come_far_too_late_is_not_taken_for
     assert more == 1_000_000
 
 
+@pytest.mark.one_loop
+async def test_a_slow_reader_is_alive_while_its_machine_takes_what_ours_still_holds(tmp_path: Path) -> None:
+    async with (
+        Exchange() as exchange,
+        running(
+            settings(tmp_path, feed_settings(exchange.port), ping_interval_s=0.1, ping_timeout_s=1.0)
+        ) as gateway,
+        raw_subscriber(gateway.port, receive_buffer_bytes=8_192) as slow,
+    ):
+        assert await slow.upgraded() == 101
+        await slow.send(frame(TEXT, request("MLinkStream", msgName="*", activeLatency=1).encode()))
+        await slow.until(b"Complete")
+        # So little that all of it is the kernel's at once, and nothing waits in the gateway.
+        exchange.extend(Market(50, seed=3).take(250))
+        for _ in range(25):
+            await slow.reader.readexactly(2_500)
+            await asyncio.sleep(0.1)
+
+        assert [each.state.name for each in gateway._server.subscribers] == ["OPEN"]
+
+
 class Holder:
     """A transport as far as it has a socket."""
 
