@@ -1,0 +1,110 @@
+"""The JavaScript client under Node: its own tests, chaos against a running gateway, and its package."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.simulator.exchange import Exchange
+from gateway.simulator.market import Market
+from tests.flow.pipe import feed_settings, running, settings
+
+HERE = Path(__file__).resolve().parent
+WEB = HERE.parents[1] / "gateway" / "web"
+# Each session is larger than what fifty cuts let through at once.
+SESSIONS = [9_000, 4_000, 6_000]
+WAIT_S = 100.0
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    found = shutil.which("node")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have node: make system")
+        pytest.skip("NODE NOT TESTED: run `make system`")
+    return found
+
+
+async def run(node: str, *tests: str, **environment: str) -> str:
+    """Run test files; what they say, when all pass."""
+    process = await asyncio.create_subprocess_exec(
+        node,
+        # In Node 20 it is there, but not by default; from 22 on it is.
+        "--experimental-websocket",
+        "--test",
+        *(str(HERE / test) for test in tests),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"PATH": os.environ.get("PATH", ""), **environment},
+    )
+    try:
+        async with asyncio.timeout(WAIT_S):
+            said = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, said
+    return said
+
+
+@pytest.mark.one_loop
+async def test_frames_streams_and_their_endings(node: str) -> None:
+    said = await run(node, "frames.test.mjs", "stream.test.mjs")
+
+    assert re.search(r"fail 0\b", said)
+    assert int(re.search(r"pass (\d+)", said)[1]) > 30
+
+
+@pytest.mark.one_loop
+async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path) -> None:
+    market = Market(50, seed=3)
+    async with (
+        Exchange() as exchange,
+        running(settings(tmp_path, feed_settings(exchange.port))) as gateway,
+    ):
+        reading = asyncio.create_task(
+            run(node, "chaos.test.mjs", GATEWAY_PORT=str(gateway.port), SESSIONS=json.dumps(SESSIONS))
+        )
+        for at, size in enumerate(SESSIONS):
+            if at:
+                exchange.roll()
+            for _ in range(0, size, 500):
+                exchange.extend(market.take(500))
+                # While the client reads, and while it is cut.
+                await asyncio.sleep(0.01)
+            await exchange.all_played()
+        await reading
+
+
+def test_types_and_package_name_what_the_module_exports() -> None:
+    script, types = (WEB / "client.js").read_text(), (WEB / "client.d.ts").read_text()
+    exported = set(re.findall(r"^export (?:class|function\*?|const) (\w+)", script, re.M))
+    declared = set(re.findall(r"^export (?:class|function|const) (\w+)", types, re.M))
+    package = json.loads((WEB / "package.json").read_text())
+
+    assert exported == declared
+    assert package["files"] == ["client.js", "client.d.ts"]
+    assert all((WEB / name).is_file() for name in package["files"])
+    assert "dependencies" not in package
+    assert not re.search(r"^import ", script, re.M), "one module, without dependencies"
+
+
+def test_every_option_of_the_client_is_typed() -> None:
+    script, types = (WEB / "client.js").read_text(), (WEB / "client.d.ts").read_text()
+    of_feed = set(
+        re.findall(r"^  (\w+): ", re.search(r"const OPTIONS = \{(.*?)\n\};", script, re.S)[1], re.M)
+    )
+    of_stream = set(
+        re.findall(r'"(\w+)"', re.search(r"const STREAM_OPTIONS = new Set\(\[(.*?)\]\)", script, re.S)[1])
+    )
+
+    for interface, names in (("FeedOptions", of_feed), ("StreamOptions", of_stream)):
+        body = re.search(rf"export interface {interface} \{{(.*?)\n\}}", types, re.S)[1]
+        assert set(re.findall(r"^  (\w+)\?:", body, re.M)) == names
