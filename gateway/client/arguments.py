@@ -1,11 +1,12 @@
 """The named arguments of `connect` and `stream`, for type checkers; each is explained where it is used."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from ssl import SSLContext
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from gateway.client.notices import OnNotice
-from gateway.client.positions import ResumeLike
+from gateway.client.positions import FeedPosition, ResumeLike
 from gateway.client.request import Delivery
 
 
@@ -29,6 +30,36 @@ class StreamOptions(ReadOptions, total=False):
 
     stripe: str | Sequence[str] | None
     stripes: Sequence[str] | None
+
+
+class TableOptions(TypedDict, total=False):
+    """What `collect` takes of its own: when it is enough, and what table is wanted."""
+
+    count: int | None
+    seconds: float | None
+    up_to: FeedPosition | str | None
+    into: Literal["pandas", "polars"]
+    exact: bool
+    day: date | str | None
+    time_fields: Sequence[str] | None
+    progress: bool | None
+
+
+class CollectOptions(StreamOptions, TableOptions, total=False):
+    """What `Feed.collect` takes beside message names: what `stream` takes, and what makes the table."""
+
+
+class BoardOptions(TypedDict, total=False):
+    """What a live table takes of its own."""
+
+    plot: str | None
+    refresh_s: float
+    keep_messages: int
+    rows_shown: int
+
+
+class LiveOptions(StreamOptions, BoardOptions, total=False):
+    """What `Feed.live` takes beside message names and tickers: what `stream` takes, and what is shown."""
 
 
 class ConnectOptions(TypedDict, total=False):

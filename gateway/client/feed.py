@@ -8,14 +8,22 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from gateway.client.arguments import ConnectOptions, StreamOptions
+from gateway.client.arguments import (
+    BoardOptions,
+    CollectOptions,
+    ConnectOptions,
+    LiveOptions,
+    StreamOptions,
+    TableOptions,
+)
 from gateway.client.buffer import Buffer
+from gateway.client.extras import new_collection, new_live_table
 from gateway.client.line import Line
 from gateway.client.merging import StripeMerge
 from gateway.client.notices import OnNotice
 from gateway.client.options import Options
 from gateway.client.positions import read_resume
-from gateway.client.request import Request
+from gateway.client.request import Request, where_of
 from gateway.client.stream import Stream
 from gateway.client.subscription import Subscription
 from gateway.client.tracker import Tracker
@@ -23,6 +31,8 @@ from gateway.errors import BadRequest
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from gateway.client.live import LiveTable
 
 
 class Feed:
@@ -34,6 +44,7 @@ class Feed:
         self._on_notice = on_notice
         self._lines: list[Line] = []
         self._streams: list[Stream] = []
+        self._tables: list[LiveTable] = []
         self._own: set[Subscription] = set()
         self._closed = False
 
@@ -85,9 +96,50 @@ class Feed:
         on_notice = options.get("on_notice") or self._on_notice
         return Stream(subscriptions, buffer, merge, on_notice, self._open, self._close)
 
+    async def collect(self, *names: str, **options: Unpack[CollectOptions]) -> Any:
+        """Read a stream of the named messages into a DataFrame; options as of `stream`, and:
+
+        - `count`: so many messages. `seconds`: what comes within. `up_to`: `"itch/0000000001/5000"`, the
+          first number not wanted any more; what is before it is complete. The first that is met ends it.
+        - `into`: `"pandas"` or `"polars"`. `exact`: prices as Decimal.
+        - `day`: the day of the times since midnight. `time_fields`: which fields hold nanoseconds.
+        - `progress`: a bar; by default on a terminal or in Jupyter, when it takes longer than a second.
+
+        Needs the extra `notebook` or `polars`.
+        """
+        of_table, of_stream = apart(options, TableOptions)
+        collection = new_collection(of_table)
+        async with self.collecting(names, of_table, of_stream) as stream:
+            await collection.read(stream)
+        return collection.frame()
+
+    def collecting(self, names: Sequence[str], of_table: TableOptions, of_stream: StreamOptions) -> Stream:
+        """The stream that `collect` reads."""
+        if of_table.get("up_to"):
+            # The end may be far behind the last message that matches: then a checkpoint tells of it.
+            of_stream = {**of_stream, "coverage": True}
+        return self.stream(*names, **of_stream)
+
+    def live(self, *names: str, tickers: Sequence[str] = (), **options: Unpack[LiveOptions]) -> "LiveTable":
+        """A table and a plot of the named messages that follow them until `await table.stop()`.
+
+        Options as of `stream`, and: `plot`, the field that is plotted; `refresh_s`, how often it is drawn;
+        `keep_messages`, how many `table.frame` has; `rows_shown`. Needs the extra `notebook`.
+        """
+        of_board, of_stream = apart(options, BoardOptions)
+        where = of_stream.get("where") or ""
+        stream = self.stream(*names, **{**of_stream, "where": where_of(tickers, where)})
+        table = new_live_table(stream, tickers, of_board)
+        self._tables.append(table)
+        table.start()
+        return table
+
     async def aclose(self) -> None:
         """End all streams and lines, and wait until they have ended."""
         self._closed = True
+        for table in self._tables:
+            await table.end()
+        self._tables.clear()
         for stream in self._streams:
             for subscription in stream.subscriptions:
                 subscription.buffer.end()
@@ -155,6 +207,15 @@ def _options(url: str, key: str, options: Mapping[str, Any]) -> Options:
         return Options(url, key, **options)
     except TypeError as error:
         raise TypeError(f"connect: {str(error).partition(') ')[2] or error}") from None
+
+
+def apart(options: Mapping[str, Any], own: type) -> tuple[Any, Any]:
+    """The options that are `own`, and all others."""
+    names = own.__annotations__
+    return (
+        {name: value for name, value in options.items() if name in names},
+        {name: value for name, value in options.items() if name not in names},
+    )
 
 
 def _texts(value: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -84,6 +84,12 @@ class Request:
         return _framed("MLinkStream", body)
 
 
+def where_of(tickers: Sequence[str], where: str) -> str:
+    """The filter for these tickers, whatever field of a message they stand in."""
+    clauses = " | ".join('ticker.tk:eq:"{}"'.format(ticker.replace('"', '""')) for ticker in tickers)
+    return f"({clauses}) & ({where})" if clauses and where else clauses or where
+
+
 def logon(key: str) -> bytes:
     """The logon by message, for a gateway that did not see the handshake's header."""
     return _framed("MLinkLogon", {"apiKey": key})

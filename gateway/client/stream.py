@@ -6,9 +6,11 @@ Knows buffers and trackers; the sockets are the feed's.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from operator import length_hint
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
+from gateway.client.arguments import TableOptions
 from gateway.client.buffer import Buffer
+from gateway.client.extras import new_collection
 from gateway.client.merging import StripeMerge
 from gateway.client.message import Batch, Message
 from gateway.client.notices import Notice, OnNotice
@@ -69,17 +71,37 @@ class Stream:
 
     async def next_batch(self) -> list[Message]:
         """What has arrived together and not been read yet, at least one; empty when the stream has ended."""
-        batch: Batch | None = self._rest()
+        return (await self.take()).messages()
+
+    async def take(self, messages_max: int | None = None) -> Batch:
+        """As `next_batch`, at most so many, without an object for each message."""
+        batch = self._rest()
         if batch:
             self._set(Batch([], []))
         else:
-            batch = await self._fill()
-        return batch.messages() if batch else []
+            batch = await self._fill() or batch
+        if messages_max is not None and len(batch) > messages_max:
+            self._set(Batch(batch.values[messages_max:], batch.texts[messages_max:]))
+            batch = Batch(batch.values[:messages_max], batch.texts[:messages_max])
+        return batch
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """The same messages in the runs they arrived in: the fastest way, for tables and files."""
         while batch := await self.next_batch():
             yield batch
+
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """Have these read again, first."""
+        if messages:
+            rest = self._rest()
+            values = [{"header": each.header, "message": each.fields} for each in messages]
+            self._set(Batch(values + rest.values, [each.raw for each in messages] + rest.texts))
+
+    async def collect(self, **options: Unpack[TableOptions]) -> Any:
+        """What comes next as a DataFrame; needs the extra `notebook` or `polars`. See `Feed.collect`."""
+        collection = new_collection(options)
+        await collection.read(self)
+        return collection.frame()
 
     async def with_notices(self) -> AsyncIterator[Message | Notice]:
         """Messages, and between them, at their place, what the stream tells."""

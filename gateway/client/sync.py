@@ -5,12 +5,19 @@ Knows threads; everything else is the feed's.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from gateway.client.arguments import ConnectOptions, StreamOptions
-from gateway.client.feed import Feed, connect
+from gateway.client.arguments import (
+    CollectOptions,
+    ConnectOptions,
+    LiveOptions,
+    StreamOptions,
+    TableOptions,
+)
+from gateway.client.extras import new_collection
+from gateway.client.feed import Feed, apart, connect
 from gateway.client.message import Message
 from gateway.client.notices import OnNotice
 from gateway.client.positions import FeedPosition
@@ -18,6 +25,9 @@ from gateway.client.stream import Stream
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from gateway.client.collect import Collection
+    from gateway.client.live import LiveTable, SyncLiveTable
 
 T = TypeVar("T")
 
@@ -55,6 +65,17 @@ class SyncStream:
         """The same messages in the runs they arrived in: the fastest way."""
         while batch := self.next_batch():
             yield batch
+
+    def collect(self, **options: Unpack[TableOptions]) -> Any:
+        """What comes next as a DataFrame. See `Feed.collect`; `up_to` needs `coverage=True` of the stream."""
+        collection = new_collection(options)
+        rest = list(self._next)
+        self._feed.run(self._collect(collection, rest))
+        return collection.frame()
+
+    async def _collect(self, collection: "Collection", rest: list[Message]) -> None:
+        self._stream.put_back(rest)
+        await collection.read(self._stream)
 
     @property
     def positions(self) -> tuple[FeedPosition, ...]:
@@ -94,6 +115,46 @@ class SyncFeed:
             return self._feed.stream(*names, **options)
 
         return SyncStream(self, self.run(make()))
+
+    def collect(self, *names: str, **options: Unpack[CollectOptions]) -> Any:
+        """As `Feed.collect`."""
+        of_table, of_stream = apart(options, TableOptions)
+        # Here, and the frame too: a progress bar belongs to the cell that runs, and the loop is not held up.
+        collection = new_collection(of_table)
+
+        async def read() -> None:
+            async with self._feed.collecting(names, of_table, of_stream) as stream:
+                await collection.read(stream)
+
+        self.run(read())
+        return collection.frame()
+
+    def live(
+        self, *names: str, tickers: Sequence[str] = (), **options: Unpack[LiveOptions]
+    ) -> "SyncLiveTable":
+        """As `Feed.live`: `table.stop()` ends it."""
+
+        async def make() -> "LiveTable":
+            return self._feed.live(*names, tickers=tickers, **options)
+
+        table = self.run(make())
+        from gateway.client.live import SyncLiveTable
+
+        return SyncLiveTable(self, table)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether streams can be read."""
+        return self._thread.is_alive()
+
+    def open(self) -> "Self":
+        """Begin without a `with` block, in a notebook; `close` ends it."""
+        return self.__enter__()
+
+    def close(self) -> None:
+        """End all streams, the line, and the thread."""
+        if self.is_open:
+            self.__exit__(None, None, None)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something of the client in its thread, and wait for it."""

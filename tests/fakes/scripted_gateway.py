@@ -63,6 +63,7 @@ class ScriptedGateway:
         self._server: Server | None = None
         self._running: dict[ServerConnection, list[Stream]] = {}
         self._news = asyncio.Event()
+        self._idle = False
 
     # The market.
 
@@ -85,6 +86,18 @@ class ScriptedGateway:
     @property
     def connections(self) -> int:
         return len(self._running)
+
+    @property
+    def idle(self) -> bool:
+        """Whether somebody reads, and everybody who does has been sent everything."""
+        streams = [stream for each in self._running.values() for stream in each]
+        return bool(streams) and self._idle and all(map(self._has_all, streams))
+
+    def _has_all(self, stream: Stream) -> bool:
+        return all(
+            stream.at.get(src, (0, 0)) == (len(sessions) - 1, len(sessions[-1][1]))
+            for src, sessions in self.feeds.items()
+        )
 
     async def __aenter__(self) -> "ScriptedGateway":
         await self.start()
@@ -211,7 +224,9 @@ class ScriptedGateway:
             while True:
                 news = self._news
                 # A list, not a generator: every stream has its turn.
+                self._idle = False
                 if not any([await self._step(connection, stream) for stream in list(streams)]):
+                    self._idle = True
                     await news.wait()
 
     async def _step(self, connection: ServerConnection, stream: Stream) -> bool:
