@@ -177,7 +177,8 @@ class Gateway:
         return journal
 
     def _add_feed(self, settings: FeedSettings, hub: Hub, journal: Journal) -> None:
-        channel = Channel(settings.name, self._codecs[settings.name], self._stripes, journal)
+        stripes = self._stripes.of_feed(settings.source)
+        channel = Channel(settings.name, self._codecs[settings.name], stripes, journal)
         hub.add_channel(channel)
         _restore(channel, hub, journal)
         publisher = _Publisher(channel, hub, journal, self._tell)

@@ -7,6 +7,7 @@ messages or subscribers, and remembers no ticker it was asked about (who asks of
 import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import pairwise
@@ -75,6 +76,8 @@ class StripeTable:
             source.casefold(): name for name, sources in draft.sources.items() for source in sources
         }
         self.catch_all = draft.catch_all
+        # The stripe of every ticker, in the table of a feed that belongs to one as a whole.
+        self._whole: str | None = None
         self.kinds: Mapping[str, str] = draft.kinds
         self.names = tuple(draft.kinds)
         self.primaries = tuple(name for name, kind in draft.kinds.items() if kind != "compound")
@@ -107,8 +110,19 @@ class StripeTable:
             raise ConfigError("\n".join(draft.problems))
         return cls(draft)
 
+    def of_feed(self, source: str) -> "StripeTable":
+        """The table for a feed of this ticker source: one stripe has all of it, if one holds the source."""
+        name = self.stripe_of_source(source)
+        if name is None:
+            return self
+        table = copy(self)
+        table._whole = name
+        return table
+
     def stripe_of(self, ticker: str | None) -> str:
         """The one primary stripe of a ticker (without padding); None is a ticker not known."""
+        if self._whole is not None:
+            return self._whole
         if ticker is None:
             return self.catch_all
         if (name := self._set_of.get(ticker)) is not None:

@@ -134,6 +134,15 @@ def test_a_source_is_found_without_case_and_an_unlisted_one_leaves_it_to_the_tic
     assert shipped.stripe_of_source("") is None
 
 
+def test_a_feed_whose_source_is_in_a_stripe_has_all_its_tickers_there(shipped: StripeTable) -> None:
+    futures, equities = shipped.of_feed("cfe"), shipped.of_feed("NMS")
+
+    assert [futures.stripe_of(ticker) for ticker in ("AAPL", "SPY", "zzz", None)] == ["V"] * 4
+    assert [equities.stripe_of(ticker) for ticker in ("AAPL", "SPY", "zzz", None)] == ["A1", "M2", "X", "X"]
+    assert shipped.stripe_of("AAPL") == "A1"
+    assert futures.members("A") == shipped.members("A")
+
+
 def test_names_are_found_without_case_and_keep_their_spelling(shipped: StripeTable) -> None:
     assert shipped.members("a1") == {"A1"}
     assert shipped.members([" m ", "S"]) == {"M1", "M2", "M3", "M4", "S"}

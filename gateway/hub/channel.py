@@ -77,7 +77,7 @@ class Channel:
         self.received_ns = 0
         # Spent on decoding and writing JSON, all of it together.
         self.encoding_ns = 0
-        self._stripes = stripes
+        self.stripes = stripes
         self.records: dict[str, dict[str, Record]] = {}
         self.context = SessionContext("", Directory(codecs), stripes)
         # Sessions that the feed joined late, and the number it joined at.
@@ -97,7 +97,7 @@ class Channel:
             self._ends[self.position.session] = self.position.next_seq
             if len(self._ends) > ENDS_KEPT_MAX:
                 self._ends.popitem(last=False)
-        self.context = SessionContext(session, Directory(self.codecs), self._stripes)
+        self.context = SessionContext(session, Directory(self.codecs), self.stripes)
         self.records = {}
         if self.views is not None:
             self.views.start_session(session)
@@ -148,7 +148,7 @@ class Channel:
             directory, _ = self._loaded(session, saved)
         else:
             directory = self._scan(session)
-        context = SessionContext(session, directory, self._stripes)
+        context = SessionContext(session, directory, self.stripes)
         self._keep(context)
         return context
 
@@ -216,7 +216,7 @@ class Channel:
         directory, records = self._loaded(position.session, saved)
         if self.views is not None:
             self.views.load(position, saved.partition(BEHIND_JSON)[2])
-        self.context = SessionContext(position.session, directory, self._stripes)
+        self.context = SessionContext(position.session, directory, self.stripes)
         self.records = records
         self.position = position
         self.begun = True
@@ -251,7 +251,7 @@ class Channel:
 
     def _scan(self, session: str) -> Directory:
         """The directory of a past session whose end was never saved: read its messages again."""
-        context = SessionContext(session, Directory(self.codecs), self._stripes)
+        context = SessionContext(session, Directory(self.codecs), self.stripes)
 
         def learn(codec: MessageCodec, raw: bytes, start: int, end: int, seq: int) -> None:
             if codec.definition.is_directory:

@@ -141,7 +141,11 @@ class Resolver:
         """Whether the record of this key is in a stripe that the holder may see."""
         allowed = self.allowed_stripes(access)
         ticker = codec.ticker_of_key(key)
-        return allowed is None or ticker is None or self._stripes.stripe_of(ticker) in allowed
+        if allowed is None or ticker is None:
+            return True
+        # Of feeds with one message name, each may have the ticker in another stripe.
+        feeds = [feed for feed, found in self.named(codec.name) if self.may_read(access, feed, found)]
+        return any(self._channels[feed].stripes.stripe_of(ticker) in allowed for feed in feeds)
 
     def _stripe_names(self, asked: Sequence[str], access: Access) -> frozenset[str] | None:
         allowed = self.allowed_stripes(access)
