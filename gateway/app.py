@@ -7,31 +7,31 @@ can be read here: a feed journals a block and hands it to its `_Publisher`, whic
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from threading import Thread
 
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
 from gateway.errors import ConfigError, JournalError
 from gateway.hub import Channel, Hub, HubLimits
-from gateway.journal import DamagedBlock, Journal, JournalLimits
+from gateway.journal import Journal, JournalLimits
 from gateway.net.access import Authority
 from gateway.net.feed import Feed
 from gateway.net.feed_values import FeedNotice
 from gateway.net.health import Health, health_now
 from gateway.net.metrics import Metrics
 from gateway.net.notices import notice_text
+from gateway.net.restoring import restore
 from gateway.net.server import Server
 from gateway.settings import FeedSettings, Settings
 from gateway.stripes import StripeTable
-from gateway.values import Block, Gap, Position
+from gateway.values import Block, Gap
 from gateway.views import ViewedCodecs
 
 log = logging.getLogger("gateway.app")
 
 DAY_S = 86_400
 RETENTION_EVERY_S = 60.0
-RESTORE_BYTES = 1 << 20
 # How long a disk may take to finish what it was given, at the very end.
 CLOSE_WAIT_S = 5.0
 # The part of the shutdown timeout that feeds may take to log out.
@@ -180,7 +180,7 @@ class Gateway:
         stripes = self._stripes.of_feed(settings.source)
         channel = Channel(settings.name, self._codecs[settings.name], stripes, journal)
         hub.add_channel(channel)
-        _restore(channel, hub, journal)
+        restore(channel, hub, journal)
         publisher = _Publisher(channel, hub, journal, self._tell)
         self.feeds[settings.name] = Feed(settings, journal, publisher)
 
@@ -206,42 +206,6 @@ class Gateway:
 def _codecs(feed: FeedSettings) -> Codecs:
     codecs = Codecs(load_definitions(feed.definitions))
     return ViewedCodecs(codecs, feed.views) if feed.views else codecs
-
-
-def _restore(channel: Channel, hub: Hub, journal: Journal) -> None:
-    """Bring a channel to where the journal ends: the saved state, then what came after it."""
-    newest = journal.position()
-    if newest is None:
-        return
-    saved = journal.load_checkpoint()
-    position = Position(newest.session, 1)
-    if saved is not None and saved[0].session == newest.session:
-        try:
-            channel.load(*saved)
-            position = saved[0]
-        except ValueError as exc:
-            log.warning("feed=%s event=state-ignored detail=%r", channel.name, str(exc))
-    if not channel.begun:
-        channel.start_session(newest.session)
-        first = next(info.first_seq for info in journal.sessions() if info.session == newest.session)
-        channel.begin(first)
-        position = channel.position
-    while items := _read(journal, position):
-        for item in items:
-            if isinstance(item, Gap):
-                hub.publish_gap(channel.name, item)
-            else:
-                hub.publish(channel.name, item)
-        position = channel.position
-
-
-def _read(journal: Journal, position: Position) -> Sequence[Block | Gap]:
-    """What comes next. At damage the session is cut: nobody reads it yet, and the upstream has it again."""
-    try:
-        return journal.read(position, RESTORE_BYTES)
-    except DamagedBlock as exc:
-        journal.repair(position.session, exc.what)
-        return journal.read(position, RESTORE_BYTES)
 
 
 def _retain(name: str, journal: Journal) -> None:

@@ -103,6 +103,16 @@ class Hub:
         else:
             self._flush_soon()
 
+    def restore(self, feed: str, block: Block) -> None:
+        """Take in a block that was published before this process began: there is nobody yet to send it to."""
+        channel = self._channels[feed]
+        follows = channel.begun and channel.position == Position(block.session, block.first_seq)
+        if follows and channel.views is None and channel.router.learns_nothing(block.raw):
+            channel.received_ns = block.received_ns
+            channel.position = Position(block.session, block.next_seq)
+        else:
+            self.publish(feed, block)
+
     def publish_gap(self, feed: str, gap: Gap) -> None:
         """Tell every stream of the feed, at its place, that numbers are missing for good."""
         channel = self._channels[feed]

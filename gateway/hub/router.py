@@ -5,7 +5,8 @@ way of a feed and a reader of the journal use this same code with different targ
 give the same bytes (but for the time of encoding).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -127,6 +128,8 @@ class Router:
         views = codecs.views if isinstance(codecs, ViewedCodecs) else ()
         self._views = {codec.id_byte: _route(codec, None) for codec in views}
         self.unknown = 0
+        # Made when it is first asked for.
+        self._unlearned: re.Pattern[bytes] | None = None
 
     @property
     def undecodable(self) -> dict[str, int]:
@@ -264,6 +267,15 @@ class Router:
         """Whether a record's bytes are those of a view's message."""
         return payload[0] in self._views
 
+    def learns_nothing(self, raw: bytes) -> bool:
+        """Whether a block's packets are all of known types and sizes of which nothing is learned.
+
+        Where nobody wants texts, as after a restart, such a block need not be walked through in Python.
+        """
+        if self._unlearned is None:
+            self._unlearned = _unlearned(route for route in self._routes if route is not None)
+        return self._unlearned.fullmatch(raw) is not None
+
     def _begin(self, session: str) -> None:
         """Texts name their session, so what was planned for another is worked out anew."""
         if session != self._session:
@@ -385,6 +397,20 @@ def predicate_for(codec: MessageCodec, where: Where) -> Predicate:
 def field_kinds(codec: MessageCodec) -> dict[str, Kind]:
     """What a `where` may ask of a message, the ticker that the directory adds included."""
     return {name: _KINDS[kind] for name, kind in codec.field_types.items() if kind in _KINDS}
+
+
+def _unlearned(routes: Iterable[Route]) -> re.Pattern[bytes]:
+    """Any number of whole packets of types that are not learned and have one size."""
+    by_size: dict[int, bytes] = {}
+    for route in routes:
+        if route.size and not route.learned:
+            kind = bytes((route.codec.definition.id_byte,))
+            by_size[route.size] = by_size.get(route.size, b"") + re.escape(kind)
+    packets = (
+        re.escape((size + 1).to_bytes(2, "big")) + b"S[%b].{%d}" % (kinds, size - 1)
+        for size, kinds in by_size.items()
+    )
+    return re.compile(b"(?:" + b"|".join(packets) + b")*+" if by_size else b"", re.DOTALL)
 
 
 def _route(codec: MessageCodec, learns: Learns | None) -> Route:

@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
-def write_config(folder: Path, *upstream_ports: int, more: str = "", server: str = "") -> Path:
+def write_config(
+    folder: Path, *upstream_ports: int, more: str = "", server: str = "", checkpoint_s: float = 0.5
+) -> Path:
     """A whole `gateway.toml` with one feed named itch; the port is any free one."""
     endpoints = "".join(
         f'[[feeds.endpoints]]\nname = "line{at}"\naddress = "127.0.0.1:{port}"\n'
@@ -27,7 +29,7 @@ open_access = true
 {server}
 [journal]
 folder = "{folder / "journal"}"
-checkpoint_s = 0.5
+checkpoint_s = {checkpoint_s}
 [stripes]
 file = "{ROOT / "config" / "stripes.toml"}"
 [[feeds]]
@@ -54,7 +56,7 @@ class GatewayProcess:
         assert self._process is not None
         return self._process
 
-    async def start(self) -> None:
+    async def start(self, within_s: float = 30.0) -> None:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -68,7 +70,7 @@ class GatewayProcess:
         )
         assert self._process.stderr is not None
         said = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(within_s):
             while line := (await self._process.stderr.readline()).decode():
                 said.append(line)
                 if "ws://" in line:
