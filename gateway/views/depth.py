@@ -8,6 +8,7 @@ from itertools import chain
 from struct import Struct, pack
 from zlib import crc32
 
+from gateway.views.book import Books
 from gateway.views.layouts import ASSET_TYPE, DEPTH_FORMAT, TICKER_SOURCE
 from gateway.views.packing import Packed, Unpacked
 
@@ -20,12 +21,6 @@ CHECKSUM_LEVELS = 10
 _pack = Struct(DEPTH_FORMAT).pack
 
 
-def checksum(bids: Levels, asks: Levels) -> int:
-    """CRC32 of the ten best levels, bids first: price in 1/10,000 (4 bytes), size (8 bytes), big-endian."""
-    both = [*bids[:CHECKSUM_LEVELS], *asks[:CHECKSUM_LEVELS]]
-    return crc32(pack(">" + "IQ" * len(both), *chain.from_iterable(level[:2] for level in both)))
-
-
 class DepthView:
     """When each ticker's best levels changed last, by locate code; the levels themselves are the book's."""
 
@@ -35,14 +30,29 @@ class DepthView:
         self.levels = levels
         self.wanted = 0
         self.entries: dict[int, Entry] = {}
+        # Each side as bytes, of the message and of the checksum, until it changes.
+        self._sides: dict[int, tuple[bytes, bytes]] = {}
 
-    def payload(self, ticker: bytes, entry: Entry, bids: Levels, asks: Levels) -> bytes:
+    def change(self, side: int, seq: int, received_ns: int, time_ns: int) -> Entry:
+        """One of the best levels of a side has changed."""
+        self._sides.pop(side, None)
+        entry = self.entries[side >> 1] = (seq, received_ns, time_ns)
+        return entry
+
+    def payload(self, ticker: bytes, locate: int, entry: Entry, books: Books) -> bytes:
         """The levels as a message."""
         _, received_ns, time_ns = entry
-        head = _pack(
-            self.id_byte, ASSET_TYPE, TICKER_SOURCE, ticker, checksum(bids, asks), time_ns, received_ns
-        )
-        return head + _packed(bids) + _packed(asks)
+        bids, asks = self._side(locate << 1, books), self._side(locate << 1 | 1, books)
+        check = crc32(asks[1], crc32(bids[1]))
+        head = _pack(self.id_byte, ASSET_TYPE, TICKER_SOURCE, ticker, check, time_ns, received_ns)
+        return head + bids[0] + asks[0]
+
+    def _side(self, side: int, books: Books) -> tuple[bytes, bytes]:
+        found = self._sides.get(side)
+        if found is None:
+            levels = books.levels(side, self.levels)
+            found = self._sides[side] = (_packed(levels), _checked(levels))
+        return found
 
     def dump(self, packed: Packed) -> None:
         """Add everything to a checkpoint."""
@@ -52,7 +62,14 @@ class DepthView:
         """Know exactly what `dump` gave."""
         values = unpacked.array("q").tolist()
         rows = zip(*[iter(values)] * 4, strict=True)
+        self._sides = {}
         self.entries = {locate: (seq, received_ns, time_ns) for locate, seq, received_ns, time_ns in rows}
+
+
+def _checked(levels: Levels) -> bytes:
+    """What the checksum is made of: of the ten best, price in 1/10,000 (4 bytes), size (8), big-endian."""
+    best = levels[:CHECKSUM_LEVELS]
+    return pack(">" + "IQ" * len(best), *chain.from_iterable(level[:2] for level in best))
 
 
 def _packed(levels: Levels) -> bytes:

@@ -14,7 +14,7 @@ from gateway.views.book import NOTHING, Books
 from gateway.views.depth import DepthView
 from gateway.views.layouts import BAR, DEPTH, PRINT, QUOTE, ViewCodec, ViewedCodecs, depth_of, interval_of
 from gateway.views.packing import Packed, Unpacked
-from gateway.views.quote import LEVELS, NO_STATUS, STATUS_OF_EVENT, STATUS_OF_STATE, QuoteView
+from gateway.views.quote import LEVELS, NO_LEVELS, NO_STATUS, STATUS_OF_EVENT, STATUS_OF_STATE, QuoteView
 from gateway.views.stock_print import BROKEN, CONTINUOUS, KIND_OF_CROSS, OTHER_CROSS, PrintView
 from gateway.views.tape import Tape
 
@@ -252,19 +252,22 @@ class Engine:
     def _book_changed(self, touched: int, raw: bytes, start: int, seq: int) -> None:
         side, depth = touched >> 8, touched & 255
         locate = side >> 1
-        time_ns = int.from_bytes(raw[start + itch.TIME_AT : start + itch.TIME_END], "big")
         quotes = self._quotes
         if quotes is not None and depth < LEVELS:
-            status = self._statuses.get(locate, self._day_status)
             top = self.books.top(side)
-            quote = quotes.change(side, top, seq, self._received_ns, time_ns, status)
-            if quote is not None and quotes.wanted:
-                self._out.append((seq, quotes.payload(self.tickers.get(locate, _NO_TICKER), quote)))
+            if top != quotes.tops.get(side, NO_LEVELS):
+                time_ns = int.from_bytes(raw[start + itch.TIME_AT : start + itch.TIME_END], "big")
+                status = self._statuses.get(locate, self._day_status)
+                quote = quotes.change(side, top, seq, self._received_ns, time_ns, status)
+                if quotes.wanted:
+                    self._out.append((seq, quotes.payload(self.tickers.get(locate, _NO_TICKER), quote)))
         for view in self._depths:
             if depth < view.levels:
-                entry = view.entries[locate] = (seq, self._received_ns, time_ns)
+                time_ns = int.from_bytes(raw[start + itch.TIME_AT : start + itch.TIME_END], "big")
+                depth_entry = view.change(side, seq, self._received_ns, time_ns)
                 if view.wanted:
-                    self._out.append((seq, self._depth_payload(view, locate, entry)))
+                    ticker = self.tickers.get(locate, _NO_TICKER)
+                    self._out.append((seq, view.payload(ticker, locate, depth_entry, self.books)))
 
     def _traded(
         self, locate: int, match: int, price: int, shares: int, kind: bytes, raw: bytes, start: int, seq: int
@@ -285,17 +288,12 @@ class Engine:
             if bars.wanted:
                 self._out.append((seq, bars.payload(self.tickers[locate], bar)))
 
-    def _depth_payload(self, view: DepthView, locate: int, entry: tuple[int, int, int]) -> bytes:
-        bids = self.books.levels(locate << 1, view.levels)
-        asks = self.books.levels(locate << 1 | 1, view.levels)
-        return view.payload(self.tickers.get(locate, _NO_TICKER), entry, bids, asks)
-
     def _found(self, view: View, locate: int, entry: Any) -> Found:
         ticker = self.tickers.get(locate, _NO_TICKER)
         key = ticker.decode("latin-1").rstrip(" ")
         if isinstance(view, DepthView):
             # Its levels are the book's and not kept apart, so it is made at once.
-            payload = self._depth_payload(view, locate, entry)
+            payload = view.payload(ticker, locate, entry, self.books)
             return key, entry[0], entry[1], lambda: payload
         return key, entry[0], entry[1], lambda: view.payload(ticker, entry)
 

@@ -47,23 +47,18 @@ class QuoteView:
         self.id_byte = id_byte
         self.wanted = 0
         self.entries: dict[int, Entry] = {}
+        # The same levels by side.
+        self.tops: dict[int, Top] = {}
 
-    def change(
-        self, side: int, top: Top, seq: int, received_ns: int, time_ns: int, status: bytes
-    ) -> Entry | None:
-        """The best levels of a side may have changed; None when they are what they were."""
-        locate = side >> 1
-        old = self.entries.get(locate)
-        bids, asks = (NO_LEVELS, NO_LEVELS) if old is None else (old[5], old[6])
-        if side & 1:
-            before, asks = asks, top
-        else:
-            before, bids = bids, top
-        if before == top:
-            return None
+    def change(self, side: int, top: Top, seq: int, received_ns: int, time_ns: int, status: bytes) -> Entry:
+        """The best levels of a side are others than `tops` has."""
+        tops = self.tops
+        before, tops[side] = tops.get(side, NO_LEVELS), top
+        other = tops.get(side ^ 1, NO_LEVELS)
+        bids, asks = (other, top) if side & 1 else (top, other)
         same_prices = before[0] == top[0] and before[2] == top[2]
         changed = SIZE_CHANGE if same_prices else PRICE_CHANGE
-        entry = self.entries[locate] = (seq, received_ns, time_ns, status, changed, bids, asks)
+        entry = self.entries[side >> 1] = (seq, received_ns, time_ns, status, changed, bids, asks)
         return entry
 
     def payload(self, ticker: bytes, entry: Entry) -> bytes:
@@ -98,9 +93,10 @@ class QuoteView:
     def load(self, unpacked: Unpacked) -> None:
         """Know exactly what `dump` gave."""
         (count,) = unpacked.numbers(1)
-        self.entries = {}
+        self.entries, self.tops = {}, {}
         for _ in range(count):
             locate, seq, received_ns, time_ns, status, changed, *levels = unpacked.numbers(14)
             bids, asks = tuple(levels[:4]), tuple(levels[4:])
+            self.tops[locate << 1], self.tops[locate << 1 | 1] = bids, asks  # type: ignore[assignment]
             words = _STATUSES[status], _CHANGES[changed]
             self.entries[locate] = (seq, received_ns, time_ns, *words, bids, asks)  # type: ignore[assignment]

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.app import _restore
 from gateway.decode import Codecs
 from gateway.hub import Delivery, HubLimits, Stream
 from gateway.mlink.where import parse_where
 from gateway.simulator.market import Market
-from gateway.values import Position
+from gateway.values import Block, Position
 from gateway.views import Engine, ViewedCodecs
 from tests.hub.rig import CODECS, SMALL, PretendedSink, Rig, notices, numbers
 
@@ -68,6 +67,22 @@ def engine_of(rig: Rig) -> Engine:
     views = rig.hub.channels["itch"].views
     assert views is not None
     return views.live
+
+
+def restore(rig: Rig) -> None:
+    """Bring a new hub to where the journal ends: by the saved state, and what came after it."""
+    channel, journal = rig.hub.channels["itch"], rig.journals["itch"]
+    saved = journal.load_checkpoint()
+    if saved is not None:
+        channel.load(*saved)
+    else:
+        (session,) = journal.sessions()
+        channel.start_session(session.session)
+        channel.begin(session.first_seq)
+    while items := journal.read(channel.position, 10_000):
+        for item in items:
+            assert isinstance(item, Block)
+            rig.hub.publish("itch", item)
 
 
 def publish(rig: Rig, messages: list[bytes], size: int = 20) -> None:
@@ -278,7 +293,7 @@ def test_restarted_in_the_middle_the_next_records_are_right(rigs: Any, saved_at:
     before.close()
 
     after = rigs(folder="cut")
-    _restore(after.hub.channels["itch"], after.hub, after.journals["itch"])
+    restore(after)
     streams = {name: after.open(name, newer_than_ns=-1) for name in NAMES}
     after.run(*streams.values())
     publish(after, whole[300:])
@@ -342,7 +357,7 @@ def test_a_session_joined_late_is_replayed_from_where_it_was_joined_after_a_rest
     rig.close()
 
     again = rigs(REBUILT)
-    _restore(again.hub.channels["itch"], again.hub, again.journals["itch"])
+    restore(again)
     late = again.open("StockBookQuote", resume={"itch": Position("S1", 101)})
     again.run(late)
 
