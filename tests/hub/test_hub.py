@@ -378,7 +378,9 @@ def test_a_block_out_of_order_is_our_own_error(rig: Rig) -> None:
         rig.hub.publish("itch", block_of("DAY1", 3, TRADES[:1], 0))
 
 
-def test_what_was_journaled_and_not_published_is_not_given_to_those_behind(rig: Rig) -> None:
+def test_what_was_journaled_and_not_published_is_not_given_to_those_behind(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, limits=HubLimits())
+    rig.roll("DAY1")
     rig.publish(TRADES[:10])
     early = rig.journals["itch"]
     early.append(block_of("DAY1", 11, TRADES[10:15], rig.now_ns))
@@ -387,6 +389,7 @@ def test_what_was_journaled_and_not_published_is_not_given_to_those_behind(rig: 
     rig.run(stream)
     rig.hub.publish("itch", block_of("DAY1", 11, TRADES[10:15], rig.now_ns))
     rig.turn()
+    rig.close()
 
     assert numbers(sink_of(stream)) == list(range(4, 16))
 
