@@ -57,7 +57,9 @@ async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, s
     async with Exchange(ExchangeSettings(), market.messages(), by_rate(rate)) as exchange:
         exchange.extend(market.opening())
         feed = FeedSettings(
-            name="itch", endpoints=(EndpointSettings(name="simulator", address=f"127.0.0.1:{exchange.port}"),)
+            name="itch",
+            views=("StockBookQuote", "StockPrint", "BookDepth10"),
+            endpoints=(EndpointSettings(name="simulator", address=f"127.0.0.1:{exchange.port}"),),
         )
         settings = Settings(
             server=ServerSettings(port=port, open_access=True),
