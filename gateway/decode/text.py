@@ -47,11 +47,6 @@ def json_text(text: str) -> str:
     return encode_basestring_ascii(text)
 
 
-def char_text(raw: bytes) -> str:
-    """Bytes as they are."""
-    return raw.decode("latin-1")
-
-
 def padded_text(raw: bytes) -> str:
     """Bytes without the spaces that pad them on the right."""
     return raw.decode("latin-1").rstrip(" ")

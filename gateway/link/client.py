@@ -89,9 +89,14 @@ class SoupClient:
         return self._queued_bytes
 
     def send_unsequenced(self, payload: bytes) -> None:
+        """Send best-effort data of at most 65,534 bytes; LocalProtocolError when longer or logged out.
+
+        Returns at once: with much to send, `drain` in between. LinkClosed when the connection has ended.
+        """
         self._living_link().send_unsequenced(payload)
 
     def send_debug(self, text: str | bytes) -> None:
+        """Send text for the server's log; letters outside ASCII become `?`. LinkClosed when it has ended."""
         self._living_link().send_debug(text)
 
     async def drain(self) -> None:

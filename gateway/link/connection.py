@@ -69,6 +69,7 @@ class Connection(Wire):
 
     @property
     def following(self) -> ServedSession | None:
+        """The session whose messages the client is being sent."""
         return self._served
 
     @property
@@ -89,10 +90,15 @@ class Connection(Wire):
         self._flush()
 
     def send_unsequenced(self, payload: bytes) -> None:
+        """Send best-effort data of at most 65,534 bytes; LocalProtocolError unless the client is logged in.
+
+        A client of version 3.00 knows no such data from a server: LocalProtocolError, too.
+        """
         self.session.send_unsequenced(payload, self._loop.time())
         self._flush()
 
     def send_debug(self, text: str | bytes) -> None:
+        """Send text for the client's log, before the login too; letters outside ASCII become `?`."""
         self.session.send_debug(text, self._loop.time())
         self._flush()
 

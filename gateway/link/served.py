@@ -77,10 +77,12 @@ class ServedSession:
 
     @property
     def ended(self) -> bool:
+        """Whether `end` was called: nobody can join it any more."""
         return self._ended
 
     @property
     def followers(self) -> int:
+        """How many connections are being sent its messages."""
         return len(self._followers)
 
     @property

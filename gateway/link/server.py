@@ -123,18 +123,22 @@ class SoupServer:
         return self.admit(request)
 
     def on_unsequenced(self, connection: Connection, payload: bytes) -> None:
+        """Take unsequenced data from a client, such as its orders."""
         if self._callbacks[1] is not None:
             self._callbacks[1](connection, payload)
 
     def on_debug(self, connection: Connection, text: bytes) -> None:
+        """Take text for the log from a client; it may come before the login."""
         if self._callbacks[2] is not None:
             self._callbacks[2](connection, text)
 
     def on_connect(self, connection: Connection) -> None:
+        """Learn of a connection whose TCP (and TLS) stands; nobody has logged in on it yet."""
         if self._callbacks[3] is not None:
             self._callbacks[3](connection)
 
     def on_close(self, connection: Connection, closed: Closed) -> None:
+        """Learn that a connection has ended, and why; of one that `connections_max` turned away, too."""
         if self._callbacks[4] is not None:
             self._callbacks[4](connection, closed)
 
