@@ -81,6 +81,8 @@ class Books:
                 insort(keys, key)
         if key == keys[-1]:
             return side << 8
+        if len(keys) > self.watched and key < keys[-self.watched]:
+            return NOTHING
         return self._depth(side, key, keys)
 
     def reduce(self, reference: int, shares: int) -> int:
@@ -102,6 +104,8 @@ class Books:
         keys = self.sides[side]
         if key == keys[-1]:
             return side << 8
+        if len(keys) > self.watched and key < keys[-self.watched]:
+            return NOTHING
         return self._depth(side, key, keys)
 
     def delete(self, reference: int) -> int:
@@ -119,6 +123,8 @@ class Books:
             self._totals[number] = total
             if key == keys[-1]:
                 return side << 8
+            if len(keys) > self.watched and key < keys[-self.watched]:
+                return NOTHING
             return self._depth(side, key, keys)
         del self._numbers[key]
         self._free.append(number)
@@ -223,9 +229,7 @@ class Books:
         for key in sorted(self._numbers):
             self.sides.setdefault(key >> 32, []).append(key)
 
-    def _depth(self, side: int, key: int, keys: list[int]) -> int:
-        """The answer for a level that is there and not the best."""
-        watched = self.watched
-        if len(keys) > watched and key < keys[-watched]:
-            return NOTHING
+    @staticmethod
+    def _depth(side: int, key: int, keys: list[int]) -> int:
+        """The answer for a level that is watched and not the best."""
         return side << 8 | (len(keys) - 1 - bisect_left(keys, key))

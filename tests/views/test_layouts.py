@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.check_config import examine
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
 from gateway.errors import ConfigError
@@ -108,3 +109,23 @@ def test_a_key_without_a_ticker_is_none() -> None:
 
     with pytest.raises(KeyError, match=r"ticker\.tk"):
         codec.key_text({"stock": "AAPL"})
+
+
+@pytest.mark.parametrize(
+    ("feed", "told"),
+    [
+        ('views = ["StockBookQuote", "bar5M"]', None),
+        ('views = ["Quotes"]', "'Quotes' is no view; expected StockBookQuote, StockPrint, BookDepth"),
+        ('views = ["StockPrint"]\ndefinitions = "ouch50"', "views need ITCH 5.0"),
+        ('definitions = "ouch50"', None),
+    ],
+)
+def test_check_config_knows_views(tmp_path: Path, feed: str, told: str | None) -> None:
+    path = tmp_path / "gateway.toml"
+    endpoint = 'endpoints = [{ name = "one", address = "127.0.0.1:9000" }]'
+    path.write_text(f'[[feeds]]\nname = "itch"\n{feed}\n{endpoint}\n')
+
+    problems = [each for each in examine(path, {}, 10_000).problems if "feeds.itch.views" in each]
+
+    assert len(problems) == (told is not None)
+    assert told is None or told in problems[0]
