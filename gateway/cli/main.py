@@ -8,6 +8,7 @@ import sys
 import typer
 
 from gateway.cli import journal, keys
+from gateway.cli.book import book
 from gateway.cli.check_config import check_config
 from gateway.cli.demo import demo
 from gateway.cli.serve import serve
@@ -24,7 +25,7 @@ def root() -> None:
     """Hold SoupBinTCP sessions and serve what they carry as JSON over WebSocket."""
 
 
-for command in (demo, serve, check_config, simulate, tail, subscribe):
+for command in (demo, serve, check_config, simulate, tail, subscribe, book):
     app.command()(command)
 app.add_typer(journal.app, name="journal")
 app.add_typer(keys.app, name="keys")
