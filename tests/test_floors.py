@@ -9,7 +9,6 @@ GATEWAY = Path(__file__).resolve().parents[1] / "gateway"
 FLOORS = {
     "errors": 0,
     "histogram": 0,
-    "logs": 4,
     "values": 0,
     "soup": 1,
     "definitions": 1,
@@ -22,6 +21,7 @@ FLOORS = {
     "journal": 4,
     "hub": 4,
     "settings": 4,
+    "logs": 5,
     "net": 5,
     "simulator": 5,
     "app": 6,

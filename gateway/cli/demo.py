@@ -14,8 +14,9 @@ from rich.console import Console
 
 from gateway.app import Gateway
 from gateway.cli.running import loop_factory
-from gateway.cli.serve import start_log, stop_on_signals
+from gateway.cli.serve import stop_on_signals
 from gateway.errors import ConfigError
+from gateway.logs import start_log
 from gateway.settings import (
     EndpointSettings,
     FeedSettings,

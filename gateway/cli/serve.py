@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,12 @@ import typer
 
 from gateway.app import Gateway
 from gateway.cli.running import loop_factory
-from gateway.settings import LogSettings, load_settings
+from gateway.logs import start_log
+from gateway.settings import load_settings
 
 CONFIG = Path("config/gateway.toml")
+
+log = logging.getLogger("gateway")
 
 
 def serve(
@@ -46,7 +48,7 @@ async def _run(gateway: Gateway) -> None:
 
 def _say_where(gateway: Gateway) -> None:
     for url in gateway.urls():
-        typer.echo(f"serving {url}", err=True)
+        log.info("event=serving url=%s", url)
 
 
 def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
@@ -64,14 +66,3 @@ def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-
-
-def start_log(settings: LogSettings) -> None:
-    """Events of the life of a link to stderr, one line each."""
-    logging.basicConfig(
-        level=settings.level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    # Its handshake failures are strangers' doing; what matters of them is counted and told by us.
-    logging.getLogger("gateway.websockets").setLevel(logging.CRITICAL)

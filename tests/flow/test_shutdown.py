@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -76,8 +77,8 @@ async def served(folder: Path, exchange: Exchange, deadline_s: float = DEADLINE_
         while not port:
             line = (await process.stderr.readline()).decode()
             assert line, "it ended before it served"
-            if "serving http" in line:
-                port = int(line.rsplit(":", 1)[1].strip(" /\n"))
+            if found := re.search(r"http://[^/]*:(\d+)/", line):
+                port = int(found[1])
     drained = asyncio.create_task(process.stderr.read())
     try:
         yield Served(process, port)
