@@ -105,6 +105,8 @@ class Feed:
         - `day`: the day of the times since midnight. `time_fields`: which fields hold nanoseconds.
         - `progress`: a bar; by default on a terminal or in Jupyter, when it takes longer than a second.
 
+        Every message, of records too, unless `delivery="latest"`.
+
         Needs the extra `notebook` or `polars`.
         """
         of_table, of_stream = apart(options, TableOptions)
@@ -114,7 +116,8 @@ class Feed:
         return collection.frame()
 
     def collecting(self, names: Sequence[str], of_table: TableOptions, of_stream: StreamOptions) -> Stream:
-        """The stream that `collect` reads."""
+        """The stream that `collect` reads: every message, unless something else is asked for."""
+        of_stream = {"delivery": "every", **of_stream}
         if of_table.get("up_to"):
             # The end may be far behind the last message that matches: then a checkpoint tells of it.
             of_stream = {**of_stream, "coverage": True}
