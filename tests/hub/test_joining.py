@@ -1,0 +1,55 @@
+"""A stream that joins others: each message once, and counted as its own only from there on."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from gateway.simulator.market import Market
+from gateway.values import Position
+from tests.hub.rig import Rig, numbers
+
+MESSAGES = list(islice(Market(["AAPL", "MSFT"], 1).messages(), 40))
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    rig.roll("DAY1")
+    yield rig
+    rig.close()
+
+
+def test_what_was_published_in_the_turn_in_which_a_stream_joins_is_not_sent_twice(rig: Rig) -> None:
+    first = rig.open()
+    rig.run(first)
+    rig.publish(MESSAGES[:5])
+    rig.turn()
+    late = rig.open(resume={"itch": Position("DAY1", 1)})
+
+    # Published but not flushed when the late one reads the journal to its end and joins.
+    rig.publish(MESSAGES[5:8])
+    while rig.hub.step(late):
+        pass
+    rig.publish(MESSAGES[8:10])
+    rig.turn()
+
+    assert late.is_live
+    assert numbers(late.sink) == numbers(first.sink) == list(range(1, 11))
+
+
+def test_a_stream_counts_what_it_was_sent_not_what_its_group_was_sent_before(rig: Rig) -> None:
+    first = rig.open()
+    rig.run(first)
+    rig.publish(MESSAGES[:5])
+    rig.turn()
+    late = rig.open(newer_than_ns=-1)
+    rig.run(late)
+    rig.publish(MESSAGES[5:7])
+    rig.turn()
+
+    assert [(each.seq, each.sent) for each in rig.hub.coverage(late)] == [(7, 2)]
+    assert [(each.seq, each.sent) for each in rig.hub.coverage(first)] == [(7, 7)]
+    rig.hub.close(late)
+    assert late.sent == 2, "it stays told after the end"
