@@ -7,8 +7,10 @@ can be read here: a feed journals a block and hands it to its `_Publisher`, whic
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import Thread
+
+from pydantic import SecretStr
 
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
@@ -83,6 +85,7 @@ class Gateway:
         self._stopping = asyncio.Event()
         self._started_s = time.time()
         self._journals: dict[str, Journal] = {}
+        self._hub: Hub | None = None
         self.feeds: dict[str, Feed] = {}
         self.port = settings.server.port
 
@@ -96,6 +99,7 @@ class Gateway:
             time.time_ns,
             notice_text,
         )
+        self._hub = hub
         journals = self._journals
         try:
             for each in self._settings.feeds:
@@ -109,6 +113,24 @@ class Gateway:
     def stop(self) -> None:
         """Begin the shutdown: feeds first, then the subscribers, each bounded in time."""
         self._stopping.set()
+
+    def reload(self, settings: Settings) -> list[str]:
+        """Take over keys, stripes and logins while all runs on; gives the keys that need a restart.
+
+        Raises ConfigError, and leaves all as it was, when a file is wrong. Running streams keep the stripes
+        they asked for by name: from the next message on, and in every replay, it means what the table says now.
+        """
+        stripes = StripeTable.load(settings.stripes.file)
+        self._authority.reload_if_changed()
+        if self._hub is not None:
+            self._hub.flush()
+            self._stripes.take_over(stripes)
+            for channel in self._hub.channels.values():
+                channel.restripe()
+        for each in settings.feeds:
+            if each.name in self.feeds:
+                self.feeds[each.name].reload(each)
+        return list(_changed(self._settings, settings))
 
     def urls(self) -> list[str]:
         """Where subscribers and browsers go."""
@@ -201,6 +223,19 @@ class Gateway:
                 retain_at = now + RETENTION_EVERY_S
                 for name, journal in journals.items():
                     _retain(name, journal)
+
+
+def _changed(before: Settings, after: Settings) -> Iterator[str]:
+    """What differs and is taken over by a restart only."""
+    for table in ("server", "journal", "keys", "jwt"):
+        ours, theirs = getattr(before, table), getattr(after, table)
+        for key in type(ours).model_fields:
+            if getattr(ours, key) != getattr(theirs, key):
+                yield f"{table}.{key}"
+    login = {"user": "", "password": SecretStr(""), "password_file": None}
+    ours, theirs = ([each.model_copy(update=login) for each in which.feeds] for which in (before, after))
+    if ours != theirs:
+        yield "feeds"
 
 
 def _codecs(feed: FeedSettings) -> Codecs:

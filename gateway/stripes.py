@@ -86,6 +86,10 @@ class StripeTable:
         for name in draft.compounds:
             self._members[name.casefold()] = frozenset(_flatten(name, draft.compounds))
 
+    def take_over(self, other: "StripeTable") -> None:
+        """Become what another table is, for everybody who holds this one."""
+        self.__dict__.update(other.__dict__)
+
     @classmethod
     def load(cls, path: Path) -> "StripeTable":
         """Read and check a file. ConfigError tells everything that is wrong with it, a line each."""

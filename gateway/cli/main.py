@@ -11,8 +11,10 @@ from gateway.cli import journal, keys
 from gateway.cli.book import book
 from gateway.cli.check_config import check_config
 from gateway.cli.demo import demo
+from gateway.cli.reload import reload
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
+from gateway.cli.status import status
 from gateway.cli.subscribe import subscribe
 from gateway.cli.tail import tail
 from gateway.errors import BadRequest, ConfigError, GatewayError
@@ -25,7 +27,7 @@ def root() -> None:
     """Hold SoupBinTCP sessions and serve what they carry as JSON over WebSocket."""
 
 
-for command in (demo, serve, check_config, simulate, tail, subscribe, book):
+for command in (demo, serve, status, reload, check_config, simulate, tail, subscribe, book):
     app.command()(command)
 app.add_typer(journal.app, name="journal")
 app.add_typer(keys.app, name="keys")

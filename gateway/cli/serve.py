@@ -11,7 +11,8 @@ import typer
 
 from gateway.app import Gateway
 from gateway.cli.running import loop_factory
-from gateway.logs import start_log
+from gateway.errors import ConfigError
+from gateway.logs import set_level, start_log
 from gateway.settings import load_settings
 
 CONFIG = Path("config/gateway.toml")
@@ -27,23 +28,34 @@ def serve(
     """Hold the feeds and serve subscribers until SIGTERM or Ctrl-C.
 
     Everything the settings name is read and checked before any socket opens; what is wrong is said with file,
-    key and remedy, and the exit code is 2. A second signal ends at once.
+    key and remedy, and the exit code is 2. A second signal ends at once. SIGHUP, or `gateway reload`, has it
+    read keys, stripes, logins and log level again.
     """
     settings = load_settings(config)
     start_log(settings.log)
-    run(Gateway(settings))
-
-
-def run(gateway: Gateway) -> None:
-    """Run a gateway in this process until a signal comes."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_run(gateway))
+        runner.run(_run(Gateway(settings), config))
 
 
-async def _run(gateway: Gateway) -> None:
+async def _run(gateway: Gateway, config: Path) -> None:
     loop = asyncio.get_running_loop()
     stop_on_signals(loop, gateway.stop)
+    loop.add_signal_handler(signal.SIGHUP, _reload, gateway, config)
     await gateway.run(ready=_say_where)
+
+
+def _reload(gateway: Gateway, config: Path) -> None:
+    """Read the settings again; what is wrong in them changes nothing."""
+    try:
+        settings = load_settings(config)
+        needs_restart = gateway.reload(settings)
+    except ConfigError as exc:
+        log.error("event=not-reloaded detail=%r", str(exc))
+        return
+    set_level(settings.log.level)
+    log.warning("event=reloaded level=%s", settings.log.level)
+    if needs_restart:
+        log.warning("event=restart-needed keys=%s", ", ".join(needs_restart))
 
 
 def _say_where(gateway: Gateway) -> None:

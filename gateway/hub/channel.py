@@ -135,6 +135,11 @@ class Channel:
             count += self._ends[session] - 1
         return self.position.next_seq - 1
 
+    def restripe(self) -> None:
+        """The table of stripes has changed: from the next message on, a stripe is what it says now."""
+        for context in (self.context, *self._past.values()):
+            context.restripe()
+
     def context_of(self, session: str) -> SessionContext:
         """What the bytes of `session` mean; of a past one, from the state saved at its end."""
         if session == self.context.session:

@@ -49,6 +49,15 @@ class SessionContext:
             if ticker is not None:
                 self._set(locate, ticker)
 
+    def restripe(self) -> None:
+        """The table of stripes has changed."""
+        self.catch_all = self._stripe_of(None)
+        self.stripe_of_raw.clear()
+        self.stripes_by_locate[1:] = [self.catch_all] * 65_535
+        for locate, ticker in enumerate(self.directory.tickers):
+            if ticker is not None:
+                self._set(locate, ticker)
+
     def learn(self, payload: bytes, seq: int) -> None:
         """Take in a directory message."""
         entry = self.directory.learn(payload, seq)

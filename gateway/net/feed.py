@@ -99,6 +99,11 @@ class Feed:
         except JournalError:
             return None  # `detail` says what is wrong with it, or soon will
 
+    def reload(self, settings: FeedSettings) -> None:
+        """Take over user and password, for the next login, and `retry`. What is connected stays so."""
+        self._dialler.log_in_as(settings)
+        self.retry()
+
     def retry(self) -> None:
         """An operator has acted: addresses that refused us are tried again."""
         self._endpoints.pardon()

@@ -37,14 +37,12 @@ class Dialler:
     def __init__(self, settings: FeedSettings) -> None:
         self._settings = settings
         self.endpoints = tuple(_endpoint(each) for each in settings.endpoints)
-        self._login = Login(
-            settings.user,
-            settings.password.get_secret_value(),
-            Version(settings.version),
-            Justify(settings.login_justify),
-            settings.heartbeat_timeout_ms,
-        )
+        self._login = _login(settings)
         self._socket_options = tuple(_socket_options(settings))
+
+    def log_in_as(self, settings: FeedSettings) -> None:
+        """From the next login on, use this user and password."""
+        self._login = _login(settings)
 
     async def dial(
         self, rank: int, asked: Position, on_events: Callable[[Iterator[ClientEvent], int], None]
@@ -71,6 +69,16 @@ class Dialler:
             connect_timeout_s=settings.connect_timeout_s,
             socket_options=self._socket_options,
         )
+
+
+def _login(settings: FeedSettings) -> Login:
+    return Login(
+        settings.user,
+        settings.password.get_secret_value(),
+        Version(settings.version),
+        Justify(settings.login_justify),
+        settings.heartbeat_timeout_ms,
+    )
 
 
 def _socket_options(settings: FeedSettings) -> Iterator[SocketOption]:

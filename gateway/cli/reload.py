@@ -1,0 +1,38 @@
+"""`gateway reload`: have the running gateway read keys, stripes, logins and log level again, without a break.
+
+Finds the process by the lock on its journal, so that no stale number of a process is ever signalled.
+"""
+
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.check_config import examine
+from gateway.errors import ConfigError, UpstreamLost
+from gateway.journal.lock import writer_of
+
+
+def reload(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", envvar="GATEWAY_CONFIG", help="The settings it runs with.")
+    ] = Path("config/gateway.toml"),
+) -> None:
+    """Have a running gateway read its keys, stripes, logins and log level again; no connection is dropped.
+
+    The files are checked first: if anything in them is wrong, nothing is sent and the exit code is 2. The
+    gateway's log says what came of it. Sending SIGHUP to the process does the same without the check.
+    """
+    found = examine(config, os.environ, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    if found.problems or found.settings is None:
+        raise ConfigError("\n".join(found.problems))
+    folder = found.settings.journal.folder
+    pids = {pid for feed in found.settings.feeds if (pid := writer_of(folder / feed.name)) is not None}
+    if not pids:
+        raise UpstreamLost(f"no gateway on this machine writes the journal in {folder}")
+    for pid in pids:
+        os.kill(pid, signal.SIGHUP)
+        typer.echo(f"told process {pid} to reload")

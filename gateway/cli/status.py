@@ -1,0 +1,105 @@
+"""`gateway status`: what a running gateway says of itself, as a table. Knows its /readyz only."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.errors import BadRequest, UpstreamLost
+
+TIMEOUT_S = 5.0
+# Longer than any answer of a gateway's; whoever else answers there does not fill the memory.
+ANSWER_BYTES_MAX = 4 << 20
+
+
+def status(
+    url: Annotated[
+        str, typer.Argument(envvar="GATEWAY_URL", help="Where the gateway serves.")
+    ] = "http://127.0.0.1:8765/",
+    key: Annotated[
+        str, typer.Option(envvar="GATEWAY_KEY", help="A key, to be told everything from another machine.")
+    ] = "",
+) -> None:
+    """Show how a running gateway is: its feeds, its journal, its subscribers, and why it is not ready.
+
+    Exit code 0 when it is ready, 1 when it is not or does not answer.
+    """
+    told = ask(url, key)
+    console = Console()
+    ready = bool(told.get("ready"))
+    console.print("[green]ready[/]" if ready else "[red]not ready[/]")
+    for why in told.get("why", ()):
+        console.print(f"  {escape(str(why))}", soft_wrap=True)
+    if "feeds" in told:
+        show(told, console)
+    else:
+        console.print("It tells strangers no more; ask from its own machine, or with --key.")
+    if not ready:
+        raise typer.Exit(1)
+
+
+def ask(url: str, key: str) -> Mapping[str, Any]:
+    """The gateway's own words. Any of its addresses will do."""
+    base = url.replace("ws://", "http://", 1).replace("wss://", "https://", 1)
+    if not base.startswith(("http://", "https://")):
+        raise BadRequest(f"{url!r} is no address of a gateway; expected one such as http://127.0.0.1:8765/")
+    host = base.split("/", 3)[2]
+    request = urllib.request.Request(f"{base.split('://')[0]}://{host}/readyz")
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            body = answer.read(ANSWER_BYTES_MAX)
+    except urllib.error.HTTPError as exc:
+        # Not ready is 503, with a body that says why.
+        body = exc.read(ANSWER_BYTES_MAX)
+        exc.close()
+    except OSError as exc:
+        raise UpstreamLost(f"nothing answers at {host}: {getattr(exc, 'reason', exc)}") from exc
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamLost(f"what answers at {host} is no gateway") from exc
+    if not isinstance(told, dict) or "ready" not in told:
+        raise UpstreamLost(f"what answers at {host} is no gateway")
+    return told
+
+
+def show(told: Mapping[str, Any], console: Console) -> None:
+    """Everything a gateway tells those who watch it."""
+    up = timedelta(seconds=int(told.get("uptimeSeconds", 0)))
+    console.print(f"version {escape(str(told.get('version', '?')))}, up {up}")
+    feeds = Table(title="Feeds", title_justify="left")
+    for name in ("feed", "state", "endpoint", "session", "next", "messages", "gaps", "reconnects", "journal"):
+        feeds.add_column(name, justify="right" if name in _NUMBERS else "left")
+    journals = told.get("journals", {})
+    for name, feed in told["feeds"].items():
+        state = feed["state"] + (", stale" if feed["stale"] else "") + (", paused" if feed["paused"] else "")
+        feeds.add_row(
+            escape(name),
+            escape(state),
+            escape(feed["endpoint"]),
+            escape(feed["session"]),
+            f"{feed['next_seq']:,}",
+            f"{feed['messages']:,}",
+            f"{feed['gaps']:,}",
+            f"{sum(feed['reconnects'].values()):,}",
+            f"{journals.get(name, {}).get('bytes', 0) / 1e6:,.1f} MB",
+        )
+    console.print(feeds)
+    subscribers = told.get("subscribers", {})
+    streams = ", ".join(f"{count} {state}" for state, count in subscribers.get("streams", {}).items())
+    console.print(
+        f"{subscribers.get('connected', 0):,} subscribers, {subscribers.get('groups', 0):,} groups, "
+        f"streams: {escape(streams) or 'none'}"
+    )
+
+
+_NUMBERS = {"next", "messages", "gaps", "reconnects", "journal"}
