@@ -446,6 +446,7 @@ export class Stream {
     this._ended = false;
     this._error = null;
     this._isOpen = false;
+    this._timer = undefined;
   }
 
   // Reading.
@@ -729,6 +730,7 @@ class Line {
     this._byNumber = new Map();
     this._byType = new Map();
     this._timer = undefined;
+    this._opening = undefined;
     this._watch = undefined;
     this._heardAt = 0;
     this._downSince = null;
@@ -736,7 +738,6 @@ class Line {
     this._batch = [];
     this._batchOf = null;
     this._keyed = false;
-    this._tries = 0;
   }
 
   /** A data message carries no number of its request: streams share a socket only if their names differ. */
@@ -806,10 +807,11 @@ class Line {
     socket.binaryType = "arraybuffer";
     this._socket = socket;
     this._keyed = false;
-    const opening = setTimeout(() => this._broken(socket, `no connection to ${this._options.url} in time`), this._options.openTimeoutMs);
+    this._opening = setTimeout(() => this._broken(socket, `no connection to ${this._options.url} in time`), this._options.openTimeoutMs);
     const settled = (act) => (event) => {
-      clearTimeout(opening);
-      if (this._socket === socket) act(event);
+      if (this._socket !== socket) return;
+      clearTimeout(this._opening);
+      act(event);
     };
     socket.onopen = settled(() => this._opened(socket));
     socket.onmessage = settled((event) => this._receive(socket, event.data));
@@ -1021,6 +1023,7 @@ class Line {
     const socket = this._socket;
     this._socket = null;
     this._standing = false;
+    clearTimeout(this._opening);
     clearInterval(this._watch);
     this._byNumber.clear();
     this._byType.clear();

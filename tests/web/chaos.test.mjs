@@ -54,13 +54,16 @@ for (const [what, options] of [
   ["fast", {}],
   ["with a small buffer, read slowly", { bufferMessages: 1_500 }],
 ]) {
-  test(`fifty cuts at random lose nothing and double nothing, ${what}`, async () => {
+  test(`fifty cuts at random lose nothing and double nothing, ${what}`, async (t) => {
     const seed = Date.now() % 2 ** 32;
     const draw = drawing(seed);
     // Handshake and greeting are some hundred bytes: some cuts fall into them, most into messages.
     const proxy = await cuttingProxy(Number(process.env.GATEWAY_PORT), Array.from({ length: CUTS }, () => 100 + Math.floor(draw() * 60_000)));
+    // Whatever fails: a server that listens would keep the process.
+    t.after(() => proxy.close());
     const told = [];
     const feed = connect(`127.0.0.1:${proxy.port}`, { retryFirstMs: 1, retryLongestMs: 5, onNotice: (notice) => told.push(notice.kind), ...options });
+    t.after(() => feed.close());
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const got = [];
     const stream = feed.stream("*", { resume: "itch/0000000001/1", coverage: true });
@@ -69,8 +72,6 @@ for (const [what, options] of [
       if (options.bufferMessages && got.length % 200 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
       if (got.length === total) break;
     }
-    feed.close();
-    proxy.close();
 
     const sessions = [...new Set(got.map((message) => message.session))];
     assert.equal(sessions.length, sizes.length, `seed ${seed}`);
