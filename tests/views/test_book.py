@@ -190,6 +190,17 @@ def test_what_can_not_be_right_is_counted_and_harms_nothing() -> None:
     assert books.levels(2) == books.levels(3) == []
 
 
+def test_levels_that_come_and_go_take_no_more_room() -> None:
+    books = Books()
+
+    for reference in range(1, 1_000):
+        books.add(reference, 2 + reference % 2, reference, 100)
+        books.delete(reference)
+
+    assert len(books._keys) == len(books._totals) == 2
+    assert books._numbers == {}
+
+
 def test_a_change_says_how_deep_it_was() -> None:
     books = Books(watched=3)
     prices = (500, 400, 300, 200)

@@ -117,6 +117,44 @@ def test_whoever_comes_late_gets_what_live_readers_got(rigs: Any, name: str, lim
         rig.hub.close(late)
 
 
+def test_books_are_rebuilt_from_the_nearest_saved_state_and_over_gaps(rigs: Any) -> None:
+    rig = rigs(REBUILT)
+    rig.roll("S1")
+    whole = market(400)
+    publish(rig, whole[:300])
+    saved_at = rig.hub.channels["itch"].position
+    rig.hub.channels["itch"].dump()
+    rig.lose(2)
+    publish(rig, whole[300:])
+    reads: list[int] = []
+    journal = rig.hub.channels["itch"].reader
+    read = journal.read
+    journal.read = lambda position, bytes_max: reads.append(position.next_seq) or read(position, bytes_max)
+
+    late = rig.open("StockBookQuote", resume={"itch": Position("S1", 350)})
+    rig.run(late)
+
+    assert late.is_live
+    assert min(reads) == saved_at.next_seq
+
+
+def test_states_of_an_ended_session_are_not_those_of_the_next(rigs: Any) -> None:
+    rig = rigs(REBUILT)
+    rig.roll("S1")
+    live = rig.open("StockBookQuote")
+    rig.run(live)
+    publish(rig, market(200))
+    rig.hub.channels["itch"].dump()
+    rig.roll("S2")
+    publish(rig, market(300, seed=9))
+
+    late = rig.open("StockBookQuote", resume={"itch": Position("S2", 250)})
+    rig.run(late)
+
+    everything = [each for each in received(live.sink) if each["header"].get("ses") == "S2"]
+    assert received(late.sink) == [each for each in everything if each["header"]["seqN"] >= 250]
+
+
 def test_readers_of_old_messages_share_few_engines_and_all_arrive(rigs: Any) -> None:
     rig = rigs(REBUILT)
     rig.roll("S1")

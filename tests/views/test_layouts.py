@@ -123,7 +123,7 @@ def test_a_key_without_a_ticker_is_none() -> None:
 def test_check_config_knows_views(tmp_path: Path, feed: str, told: str | None) -> None:
     path = tmp_path / "gateway.toml"
     endpoint = 'endpoints = [{ name = "one", address = "127.0.0.1:9000" }]'
-    path.write_text(f'[[feeds]]\nname = "itch"\n{feed}\n{endpoint}\n')
+    path.write_text(f'[server]\nopen_access = true\n[[feeds]]\nname = "itch"\n{feed}\n{endpoint}\n')
 
     problems = [each for each in examine(path, {}, 10_000).problems if "feeds.itch.views" in each]
 
