@@ -22,7 +22,10 @@ log = logging.getLogger("gateway")
 
 def serve(
     config: Annotated[
-        Path, typer.Option("--config", "-c", help="The settings; every key is explained in it.")
+        Path,
+        typer.Option(
+            "--config", "-c", envvar="GATEWAY_CONFIG", help="The settings; every key is explained in it."
+        ),
     ] = CONFIG,
 ) -> None:
     """Hold the feeds and serve subscribers until SIGTERM or Ctrl-C.

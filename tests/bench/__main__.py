@@ -19,6 +19,9 @@ HERE = Path(__file__).parent
 def main() -> int:
     there = sorted(m.name for m in pkgutil.iter_modules([str(HERE)]) if not m.name.startswith("_"))
     names = sys.argv[1:] or there
+    if {"-h", "--help"} & set(names):
+        print(f"{__doc__}\nThere are {', '.join(there)}.")
+        return 0
     if unknown := [name for name in names if name not in there]:
         print(f"no bench {unknown[0]!r}; there are {', '.join(there)}", file=sys.stderr)
         return 2
