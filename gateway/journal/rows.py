@@ -16,8 +16,9 @@ from gateway.values import Block, Gap
 
 FORMAT = 1
 APPLICATION_ID = 0x534F5550  # "SOUP", so that `file` can tell
-# Small, because each commit writes at least one page into the log: a quarter of the disk's work of 4096.
-PAGE_BYTES = 1024
+# Small, because each commit writes at least one page into the log: half of the disk's work of 4096. Not 1024:
+# at a high rate each page is a call of its own when the log is copied, which took 3 % of the whole way more.
+PAGE_BYTES = 2048
 SCHEMA = f"""
 PRAGMA page_size = {PAGE_BYTES};
 CREATE TABLE session (

@@ -71,7 +71,8 @@ class _Verifier:
     def _check_structure(self) -> None:
         for (found,) in self._connection.execute("PRAGMA quick_check(10)").fetchall():
             if found != "ok":
-                self._damaged(None, f"structure: {found.splitlines()[0]}")
+                # The first line only names the database.
+                self._damaged(None, f"structure: {found.splitlines()[-1]}")
 
     def _check_session(self) -> None:
         row = rows.read_session_row(self._connection, self._path, self._session)

@@ -15,16 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
 import uvloop
 
 from gateway.app import Gateway
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
+from gateway.journal import Journal
 from gateway.link import ServedSession, SoupServer
 from gateway.simulator.market import Market
+from gateway.values import Block
 from tests.bench.decode import add_orders, their_module
 from tests.flow.pipe import feed_settings, frame, settings
 
@@ -39,6 +43,7 @@ def run() -> list[tuple[str, float, str]]:
     best = {kind: max(_gateway(kind) for _ in range(ROUNDS)) for kind in ("orders", "market", "stripe")}
     rows.append(("one subscriber, AddOrders", best["orders"], "received, journaled, decoded, framed, sent"))
     rows.append(("one subscriber, a mixed market", best["market"], "the same, all message types"))
+    rows.append(_without_journal())
     rows.append(("one subscriber of stripe A", best["stripe"], "per message received; a seventh is sent"))
     rows.append(("idle", _idle(), "% of a core, one feed and one subscriber"))
     return rows
@@ -70,10 +75,22 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _gateway(kind: str) -> float:
+def _without_journal() -> tuple[str, float, str]:
+    """The same gateway, with and without a journal in turns, so that both see the machine alike."""
+    with_it, without = [], []
+    for _ in range(ROUNDS + 2):
+        with_it.append(1e9 / _gateway("market"))
+        without.append(1e9 / _gateway("market", "forgetful"))
+    cost = 100 * (min(with_it) - min(without)) / min(with_it)
+    middle = 100 * (median(with_it) - median(without)) / median(with_it)
+    note = f"journaling costs {cost:.1f} % of the whole way; {middle:.1f} % by medians of {ROUNDS + 2}"
+    return "a mixed market, a journal that does nothing", 1e9 / min(without), note
+
+
+def _gateway(kind: str, role: str = "gateway") -> float:
     upstream = _start("upstream", "orders" if kind == "orders" else "market", str(COUNT))
     with tempfile.TemporaryDirectory() as folder:
-        gateway = _start("gateway", _line(upstream), folder)
+        gateway = _start(role, _line(upstream), folder)
         try:
             with _subscriber(int(_line(gateway)), "A" if kind == "stripe" else "") as reader:
                 before = _cpu_s(gateway.pid)
@@ -161,6 +178,17 @@ async def _be_upstream(kind: str, count: int) -> None:
             await asyncio.to_thread(sys.stdin.readline)
 
 
+def _forget() -> None:
+    """Make the journal keep nothing but its position: what is left is the way without it."""
+
+    def write(journal: Journal, blocks: Sequence[Block]) -> list[Block]:
+        if blocks:
+            journal._committed_seq = journal._next_seq = blocks[-1].next_seq
+        return list(blocks)
+
+    Journal.write = write  # type: ignore[method-assign]
+
+
 async def _be_gateway(port: int, folder: str) -> None:
     gateway = Gateway(settings(Path(folder), feed_settings(port), heartbeat_s=0.5))
 
@@ -205,6 +233,9 @@ if __name__ == "__main__":
         case "upstream":
             uvloop.run(_be_upstream(rest[0], int(rest[1])))
         case "gateway":
+            uvloop.run(_be_gateway(int(rest[0]), rest[1]))
+        case "forgetful":
+            _forget()
             uvloop.run(_be_gateway(int(rest[0]), rest[1]))
         case "peer":
             uvloop.run(_be_peer(int(rest[0])))

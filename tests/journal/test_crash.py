@@ -122,7 +122,7 @@ def test_a_journal_cut_at_every_byte_of_its_last_4_kb_opens_again(
             assert messages_of(read_all(journal, Position("DAY1", 1))) == expected
             assert len(journal.repaired) == (0 if suffix else 1)
 
-    assert max(ends) == 111, "one byte takes one block"
+    assert max(ends) == (111 if suffix else 91), "one byte takes one block, or what stands on its page"
     assert min(ends) > 10, "and only what was cut is taken"
 
 

@@ -295,4 +295,4 @@ def test_a_log_that_can_not_be_emptied_refuses_commits_at_its_limit(tmp_path: Pa
 
         assert isinstance(refusal, JournalBusy)
         assert "bytes in the log" in str(refusal)
-        assert 500 < at < 2000
+        assert 300 < at < 2000
