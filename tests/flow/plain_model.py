@@ -120,6 +120,7 @@ class Wish:
     view: frozenset[str] | None = None
     stripe: str = ""
     delivery: str = ""
+    polled: bool = False
 
     def wants(self, message: "Message") -> bool:
         if "*" not in self.names and message.name not in self.names:
@@ -143,7 +144,7 @@ class Wish:
 
     def request(self) -> dict[str, Any]:
         """The fields of its MLinkStream."""
-        fields: dict[str, Any] = {"msgName": list(self.names), "activeLatency": 1}
+        fields: dict[str, Any] = {"msgName": list(self.names), "activeLatency": 0 if self.polled else 1}
         if self.where is not None:
             fields["where"] = str(self.where)
         if self.view is not None:

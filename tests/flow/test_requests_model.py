@@ -1,14 +1,12 @@
 """Whatever is asked for, whatever happens: what a subscriber got is what a plain model says it should get.
 
 Random requests (names, filters, views, stripes, delivery, resume points) and random fates (stalls, breaks and
-resumes, gaps, session rolls, directories that come late). The hub is driven directly, with a real journal and
-sinks that stall; a few of the same go over real sockets in `test_faults_subscriber`.
+resumes, gaps, session rolls, polls, directories that come late). The hub is driven directly, with a real
+journal and sinks that stall; fewer of the same go over real sockets in `test_requests_over_sockets`.
 """
 
 import tempfile
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,79 +18,10 @@ from gateway.hub import State, Stream
 from gateway.mlink.actions import StreamRequested
 from gateway.net.access import Access
 from gateway.net.resolve import Refused, Resolver
-from gateway.simulator.market import Market
-from tests.flow.plain_model import (
-    FIELDS,
-    RECORD_KEYS,
-    Both,
-    Clause,
-    Message,
-    Tape,
-    Wish,
-    shown,
-    without_empty_sessions,
-)
+from tests.flow.plain_model import Message, Tape, Wish, shown, without_empty_sessions
+from tests.flow.wishes import assert_same, can_be_asked, pool, wishes
 from tests.hub.rig import STRIPES, PretendedSink, Rig
 from tests.mlink.talk import new_session, only, said
-
-TICKERS = ["AAPL", "AMZN", "MSFT", "NDX", "SPY", "TSLA"]
-EVENTS = ["AddOrder", "OrderExecuted", "OrderDelete", "OrderReplace", "Trade", "SystemEvent", "NOII"]
-
-
-@cache
-def pool() -> tuple[bytes, ...]:
-    """A day's messages. Some directory messages come late, after messages that use their codes."""
-    market = Market(TICKERS, seed=11)
-    opening, rest = market.opening(), market.take(700)
-    late = [each for each in opening if each[:1] == b"R"][::2]
-    messages = [each for each in opening if each not in late]
-    for at, each in enumerate(rest):
-        # States and market makers again and again: records that change.
-        messages.append(each)
-        if at % 4 == 0:
-            messages.append(opening[1 + at % (len(opening) - 1)])
-        if at in (60, 140, 260):
-            messages.append(late.pop())
-    return tuple(messages)
-
-
-numbers = st.sampled_from([1, 2, 3, 100, 200, 500])
-clauses = st.one_of(
-    st.builds(Clause, st.just("stockLocate"), st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"]), numbers),
-    st.builds(Clause, st.just("stockLocate"), st.just("cb"), st.integers(0, 3), st.integers(3, 6)),
-    st.builds(
-        Clause,
-        st.sampled_from(["stock", "ticker.tk"]),
-        st.sampled_from(["eq", "ne", "sw", "ew", "cv", "nv", "lt", "ge"]),
-        st.sampled_from(["AAPL", "SPY", "A", "Y", "S", "MSFT"]),
-    ),
-    st.builds(Clause, st.just("side"), st.sampled_from(["eq", "ne"]), st.sampled_from(["B", "S"])),
-    st.builds(Clause, st.just("shares"), st.sampled_from(["gt", "le", "eq"]), numbers),
-    st.builds(
-        Clause,
-        st.just("price"),
-        st.sampled_from(["gt", "le"]),
-        st.sampled_from([Decimal("100"), Decimal("250.5"), Decimal("600.0001")]),
-    ),
-)
-filters = st.recursive(
-    clauses, lambda inner: st.builds(Both, st.sampled_from("&|"), inner, inner), max_leaves=3
-)
-views = st.frozensets(
-    st.sampled_from(["stock", "price", "shares", "side", "stockLocate", "marketMakerMode"]), min_size=1
-)
-wishes = st.builds(
-    Wish,
-    names=st.one_of(
-        st.just(("*",)),
-        st.lists(st.sampled_from(EVENTS + list(RECORD_KEYS)), min_size=1, max_size=4, unique=True).map(tuple),
-        st.lists(st.sampled_from(list(RECORD_KEYS)), min_size=1, max_size=3, unique=True).map(tuple),
-    ),
-    where=st.none() | filters,
-    view=st.none() | views,
-    stripe=st.sampled_from(["", "", "", "A", "A1", "M", "M2", "X", "D"]),
-    delivery=st.sampled_from(["", "", "every"]),
-)
 
 readers = st.integers(0, 2)
 steps = st.one_of(
@@ -103,26 +32,12 @@ steps = st.one_of(
     st.tuples(st.just("stall"), readers),
     st.tuples(st.just("read on"), readers),
     st.tuples(st.just("take"), readers, st.booleans()),
+    st.tuples(st.just("ready"), readers, st.booleans()),
     st.tuples(st.just("break"), readers, st.floats(0, 1)),
     st.tuples(st.just("ask"), readers, wishes, st.none() | st.floats(0, 1)),
     st.tuples(st.just("lose"), st.integers(1, 5)),
     st.tuples(st.just("roll")),
 )
-
-
-def can_be_asked(wish: Wish) -> bool:
-    """Some message has all the fields that filter and view name; otherwise the answer is an Error."""
-    names = list(FIELDS) if "*" in wish.names else wish.names
-    fitting = [name for name in names if wish.where is None or wish.where.fits(name)]
-    known = {each for name in fitting for each in FIELDS[name]}
-    return bool(fitting) and (wish.view is None or wish.view <= known)
-
-
-def assert_same(got: list[Any], expected: list[Any]) -> None:
-    """Compares item by item, for a difference of two long lists takes minutes to be shown."""
-    for at, (one, other) in enumerate(zip(got, expected, strict=False)):
-        assert one == other, f"item {at}"
-    assert len(got) == len(expected), (got[len(expected) :] or expected[len(got) :])[0]
 
 
 @dataclass
@@ -187,6 +102,8 @@ class Scene:
                 self.asked[at].sink.read_on()
             case "take", at, whole:
                 self._take(self.asked[at], whole=whole)
+            case "ready", at, again:
+                self._ready(self.asked[at], again=again)
             case "break", at, share:
                 self._break(at, share)
             case _:
@@ -209,7 +126,8 @@ class Scene:
             return
         resolved = self.resolver.stream(request, Access("test", "test"), True)
         sink = PretendedSink()
-        stream = self.rig.hub.open(sink, resolved.spec, resolved.delivery, None, resume=resolved.resume)
+        how = {"resume": resolved.resume, "polled": resolved.polled}
+        stream = self.rig.hub.open(sink, resolved.spec, resolved.delivery, None, **how)
         here = len(self.tape.items)
         if place is not None:
             start = self.tape.index_of(*place)
@@ -239,6 +157,18 @@ class Scene:
             each.expected += self.tape.newest(each.wish, each.batch_end, here)
             each.batch_end = here
         self.rig.hub.take_latest(each.stream)
+
+    def _ready(self, each: Asked, *, again: bool) -> None:
+        """A poll: go on up to now; of a conflated one with `again`, all the latest records once more."""
+        stream, here = each.stream, len(self.tape.items)
+        if stream.outbox is not None:
+            untold = [item for item in self.tape.items[each.batch_end :] if not isinstance(item, Message)]
+            if stream.outbox.is_leaving or untold or stream.state is not State.LATEST:
+                return
+            if again:
+                each.expected += self.tape.snapshot(each.wish, here)
+                each.batch_end = here
+        self.rig.hub.ready(stream, again=again)
 
     def _break(self, at: int, share: float) -> None:
         """The subscriber goes away in mid-stream, having read a part, and comes back behind that."""
@@ -270,6 +200,10 @@ class Scene:
         self.rig.turn()
         while hub.step(stream):
             pass
+        if stream.state is State.PARKED:
+            hub.ready(stream)
+            while hub.step(stream):
+                pass
         if stream.outbox is not None:
             self._take(each, whole=True)
             expected = each.expected
