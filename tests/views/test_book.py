@@ -216,3 +216,9 @@ def test_a_change_says_how_deep_it_was() -> None:
     assert books.replace(300, 8, 100, 100) == -1
     assert books.delete(400) == 2 << 8 | 2
     assert books.delete(8) == 2 << 8 | 2
+    assert books.add(8, 2, 100, 5) == 2 << 8 | 2
+    assert books.add(9, 2, 50, 5) == -1
+    # The best goes to where nobody watches, and the second to the third place: what they left was seen.
+    assert books.replace(7, 10, 40, 100) == 2 << 8
+    assert books.replace(500, 11, 60, 100) == 2 << 8
+    assert books.replace(8, 12, 55, 100) == 2 << 8

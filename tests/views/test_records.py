@@ -353,6 +353,36 @@ def test_the_checksum_is_that_of_the_ten_best_prices_and_sizes() -> None:
     assert depth["checksum"] == zlib.crc32(expected)
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(ANY_MESSAGE, min_size=1, max_size=80))
+def test_quotes_alone_are_those_of_a_slow_market(messages: list[bytes]) -> None:
+    fast, slow = engine("StockBookQuote"), SlowMarket()
+    held: dict[str, dict[str, Any]] = {}
+
+    for seq, each in enumerate(messages, start=1):
+        quotes = told(fast, each, first_seq=seq)
+        before = {locate: two_levels(slow, locate) for locate in (1, 2)}
+        slow.take(each)
+        changed = [locate for locate in (1, 2) if two_levels(slow, locate) != before[locate]]
+        assert len(quotes) == len(changed)
+        held.update({record["pkey"]["ticker"]["tk"]: record for _, _, record in quotes})
+        for locate, ticker in ((1, "AAPL"), (2, "MSFT")):
+            quote = held.get(ticker, {})
+            assert [
+                (quote.get(f"{side}Price{at}", 0) * 10_000, quote.get(f"{side}Size{at}", 0))
+                for side in ("bid", "ask")
+                for at in (1, 2)
+            ] == two_levels(slow, locate)
+
+
+def two_levels(slow: SlowMarket, locate: int) -> list[tuple[int, int]]:
+    return [
+        (price, size)
+        for side in "BS"
+        for price, size, _ in [*slow.levels(locate, side), (0, 0, 0), (0, 0, 0)][:2]
+    ]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(ANY_MESSAGE, min_size=1, max_size=80))
 def test_who_applies_what_is_told_has_the_books_and_the_days_of_a_slow_market(messages: list[bytes]) -> None:
