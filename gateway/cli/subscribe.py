@@ -41,7 +41,7 @@ def subscribe(
             "--message",
             "-m",
             metavar="NAME",
-            help="A message wanted; repeatable. All, if none is named.",
+            help="A message wanted; repeatable, or names with commas. All, if none is named.",
             show_default=False,
         ),
     ] = None,
@@ -140,7 +140,7 @@ def subscribe(
         job = _Job(
             url=url,
             key=_read_key(key_file) if key_file is not None else key,
-            names=tuple(message or ("*",)),
+            names=tuple(name.strip() for each in message or ["*"] for name in each.split(",")),
             options={
                 "stripe": tuple(stripe or ()),
                 "where": where,

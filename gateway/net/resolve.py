@@ -211,6 +211,8 @@ class Resolver:
                 raise BadRequest(
                     f"resume.src: {each.src!r} is not a feed of this stream, expected {', '.join(feeds)}"
                 )
+            if feed in positions:
+                raise BadRequest(f"resume.src: feed {feed!r} is named twice, expected one position for each")
             positions[feed] = self._position(self._channels[feed], each)
         return positions
 

@@ -243,9 +243,10 @@ class Subscriptions:
         allowed = [codec for feed, codec in found if self._resolver.may_read(access, feed, codec)]
         if not allowed:
             return ItemResult(SubscribeResult.UNAUTH_MSG_TYPE, "this key may not see it"), None
-        if allowed[0].definition.kind != "record":
+        records = [codec for codec in allowed if codec.definition.kind == "record"]
+        if not records:
             return ItemResult(SubscribeResult.INVLD_MSG_TYPE, "has no key; ask for an MLinkStream"), None
-        return ItemResult(), allowed[0]
+        return ItemResult(), records[0]
 
     def _key(self, codec: MessageCodec, key: Any, access: Access) -> tuple[ItemResult, str | None]:
         names = codec.definition.key
@@ -281,7 +282,7 @@ class Subscriptions:
             frozenset(
                 (feed, found.name)
                 for feed, found in self._resolver.named(codec.name)
-                if self._resolver.may_read(access, feed, found)
+                if self._resolver.may_read(access, feed, found) and _same_key(found, codec)
             ),
             self._resolver.allowed_stripes(access),
             view=session.views.get(codec.name),
@@ -307,3 +308,9 @@ class Subscriptions:
     def _close(self, session: _Session) -> None:
         for kept in session.kept.values():
             self._stop(kept)
+
+
+def _same_key(one: MessageCodec, other: MessageCodec) -> bool:
+    """Whether two feeds' messages of one name can be asked for by the same key; one may be an event."""
+    theirs, ours = one.definition, other.definition
+    return theirs.kind == ours.kind == "record" and theirs.key == ours.key

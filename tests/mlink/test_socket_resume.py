@@ -56,6 +56,7 @@ async def test_what_is_left_out_of_a_position_is_the_only_feed_and_its_session(
         ({"src": "other", "seqN": 1}, "resume.src: 'other' is not a feed of this stream, expected itch"),
         ({"seqN": 0}, "seqN"),
         ([], "resume"),
+        ([{"seqN": 1}, {"src": "itch", "seqN": 2}], "feed 'itch' is named twice"),
     ],
 )
 @pytest.mark.one_loop
