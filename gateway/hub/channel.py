@@ -43,6 +43,9 @@ class BlockReader(Protocol):
         Raises BadRequest's or JournalError's subclasses for a position that can't be served.
         """
 
+    def next_session(self, session: str) -> Position | None:
+        """Where the session after `session` starts; None while there is none."""
+
     def state_at_end(self, session: str) -> bytes | None:
         """The state that was saved when `session` ended, if it was."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
 from gateway.decode import Codecs
-from gateway.hub.channel import Channel, Record
+from gateway.hub.channel import BlockReader, Channel, Record
 from gateway.hub.limits import HubLimits
 from gateway.hub.spec import StreamSpec
 from gateway.hub.stream import Coverage, State, Stream
@@ -151,14 +151,24 @@ class Pieces:
     def _read(self, channel: Channel, position: Position) -> Sequence[Block | Gap]:
         assert channel.reader is not None
         items = channel.reader.read(position, self._limits.catch_up_bytes)
-        if items:
-            return items
         here = channel.position
-        if position.session != here.session:
+        if not items and position.session == here.session:
+            # It was published and is not there any more: said, not jumped over.
+            return [Gap(here.session, position.next_seq, here.next_seq - 1)]
+        if not items:
             # The journal ends where the previous session ended: a new one began, still empty.
-            return [Block(here.session, here.next_seq, 0, 0, b"")]
-        # It was published and is not there any more: said, not jumped over.
-        return [Gap(here.session, position.next_seq, here.next_seq - 1)]
+            items = [Block(here.session, here.next_seq, 0, 0, b"")]
+        return [*self._empty_between(channel.reader, position.session, items[0].session), *items]
+
+    @staticmethod
+    def _empty_between(reader: BlockReader, session: str, until: str) -> Iterator[Block]:
+        """Sessions that ended without a message: live streams were told of them, so these are, too."""
+        while session not in ("", until):
+            at = reader.next_session(session)
+            if at is None or at.session == until:
+                return
+            yield Block(at.session, at.next_seq, 0, 0, b"")
+            session = at.session
 
     def _write_items(self, stream: Stream, channel: Channel, items: "deque[Block | Gap]") -> None:
         left, whole, notices = self._limits.catch_up_bytes, [], 0

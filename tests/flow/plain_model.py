@@ -289,15 +289,3 @@ def stripe_of(ticker: str | None) -> str:
 
 def members(stripe: str) -> set[str]:
     return set(_TABLE["compounds"].get(stripe, [stripe]))
-
-
-def without_empty_sessions(items: list[Shown | Notice]) -> list[Shown | Notice]:
-    """Of sessions that follow each other with nothing in between only the last one counts.
-
-    Live streams are told of each; the journal, which a stream behind reads, knows nothing of an empty one.
-    """
-    return [
-        item
-        for at, item in enumerate(items)
-        if not (item[0] == "session" and items[at + 1 : at + 2] and items[at + 1][0] == "session")
-    ]
