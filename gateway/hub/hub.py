@@ -214,7 +214,8 @@ class Hub:
             if newer_than_ns >= 0:
                 stream.snapshot = self._pieces.records(spec, keys, newer_than_ns)
         if outbox is not None:
-            stream.taken = here
+            # Nothing is covered as long as the snapshot has not been sent.
+            stream.taken = {feed: Position(at.session, 1) for feed, at in here.items()}
             stream.target = Target(spec, put=outbox.put, keys=keys)
             self._latest.add(stream)
             self._add(stream.target)
@@ -295,7 +296,9 @@ class Hub:
 
     def highwater_ns(self, stream: Stream) -> int:
         """All that matches and was received up to this time was sent; ns since the epoch."""
-        if stream.is_live or (stream.state is State.LATEST and not stream.outbox):
+        if stream.is_live or (
+            stream.state is State.LATEST and stream.outbox is not None and not stream.outbox.owes
+        ):
             return self._pieces.received_ns(stream.spec)
         return stream.high_ns
 

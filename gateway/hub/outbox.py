@@ -37,6 +37,11 @@ class Outbox:
         return len(self._texts) + len(self._leaving)
 
     @property
+    def owes(self) -> bool:
+        """Whether not all that was put has left: it waits, or was dropped for being too much."""
+        return self.overflowed or len(self) > 0
+
+    @property
     def is_leaving(self) -> bool:
         """Whether part of a batch has left and part has not."""
         return bool(self._leaving)

@@ -45,15 +45,17 @@ class Pieces:
         return {**here, **stream.positions}
 
     def coverage(self, stream: Stream) -> list[Coverage]:
-        """How far a stream is complete, if all that its group collected is written."""
+        """How far a stream is complete, if all that its group collected is written.
+
+        Each feed is named; one without a session yet is at number 0 of none.
+        """
         positions = self.positions(stream)
-        if stream.outbox is not None and (len(stream.outbox) or stream.state is State.SNAPSHOT):
+        if stream.outbox is not None and (stream.outbox.owes or stream.state is State.SNAPSHOT):
             positions = stream.taken
         sent = stream.sent
         return [
             Coverage(feed, position.session, position.next_seq - 1, sent)
             for feed, position in sorted(positions.items())
-            if position.session
         ]
 
     def received_ns(self, spec: StreamSpec) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import LocalProtocolError
-from gateway.hub import Coverage, Delivery, HubLimits, State, Stream
+from gateway.hub import Coverage, Delivery, HubLimits, State, Stream, StreamSpec
 from gateway.hub.wire import MESSAGE_BYTES_MAX
 from gateway.mlink.where import parse_where
 from gateway.simulator.market import Market
@@ -423,3 +423,47 @@ def test_a_directory_that_names_code_0_makes_no_market_wide_message_a_tickers(ri
     rig.run(replay)
 
     assert numbers(sink_of(watching)) == numbers(sink_of(replay)) == [2]
+
+
+def test_a_conflated_stream_covers_what_has_left_and_nothing_that_waits_or_was_dropped(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path, limits=HubLimits(snapshot_records=2, latest_keys_max=4))
+    rig.roll("DAY1")
+    rig.publish(DIRECTORY)
+    stream = rig.open("StockDirectory", "StockTradingAction", delivery=Delivery.LATEST)
+    covered = [rig.hub.coverage(stream)[0].seq]
+    rig.run(stream)
+    covered.append(rig.hub.coverage(stream)[0].seq)
+    rig.publish(DIRECTORY)
+    covered.append(rig.hub.coverage(stream)[0].seq)
+    while rig.hub.take_latest(stream):
+        covered.append(rig.hub.coverage(stream)[0].seq)
+    covered.append(rig.hub.coverage(stream)[0].seq)
+    seen_ns = rig.hub.highwater_ns(stream)
+    rig.publish(OPENING)
+    rig.close()
+
+    assert covered == [0, 3, 3, 3, 6]
+    assert stream.outbox is not None
+    assert stream.outbox.overflowed
+    assert not len(stream.outbox)
+    assert rig.hub.coverage(stream)[0].seq == 6, "what was dropped was not sent"
+    assert rig.hub.highwater_ns(stream) == seen_ns
+
+
+def test_a_feed_without_a_session_is_named_in_the_coverage_at_number_0(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "itch", "other")
+    rig.roll("DAY1")
+    rig.publish(OPENING[:2])
+    spec = StreamSpec(True, frozenset({("itch", "AddOrder"), ("other", "AddOrder")}))
+    stream = rig.hub.open(PretendedSink(), spec, Delivery.EVERY, None)
+    rig.run(stream)
+    before = [(each.feed, each.session, each.seq) for each in rig.hub.coverage(stream)]
+    rig.roll("DAY7", "other")
+    rig.publish(OPENING[:3], "other")
+    after = [(each.feed, each.session, each.seq) for each in rig.hub.coverage(stream)]
+    rig.close()
+
+    assert before == [("itch", "DAY1", 2), ("other", "", 0)]
+    assert after == [("itch", "DAY1", 2), ("other", "DAY7", 3)]
