@@ -14,7 +14,10 @@ need() { # need COMMAND-THAT-PROVES-IT PACKAGE...
 missing=""
 case "${1:-}" in
 python) need "${2:-python3} -c 'import ensurepip, venv'" python3-venv ;;
-test) need "node --version && npm --version" nodejs npm ;;
+test)
+    need "node --version && npm --version" nodejs npm
+    need "test -x /usr/bin/chromium" chromium
+    ;;
 *)
     echo "usage: $0 python [PYTHON] | test" >&2
     exit 2

@@ -36,6 +36,7 @@ class Stats:
         watch = self._hub.watch
         watch.look()
         present = list(self._subscribers())
+        sees_all = access.feeds is None and access.messages is None and access.stripes is None
         return {
             "startedMs": self._started_ms,
             "nowMs": time.time_ns() // 1_000_000,
@@ -55,5 +56,6 @@ class Stats:
                 if access.may_read_feed(name)
             },
             "subscriberCount": len(present),
-            "subscribers": [each.described() for each in present[:SUBSCRIBERS_MAX]],
+            # What others read is for those who may read all of it.
+            "subscribers": [each.described() for each in present[:SUBSCRIBERS_MAX]] if sees_all else [],
         }

@@ -13,9 +13,11 @@ import pytest
 from gateway.app import Gateway
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
+from gateway.simulator.player import by_rate
 from tests.flow.pipe import feed_settings, running, settings
 
 HERE = Path(__file__).resolve().parent
+PAGE = (HERE.parents[1] / "docs" / "javascript.md").read_text()
 WEB = HERE.parents[1] / "gateway" / "web"
 # Each session is larger than what fifty cuts let through at once.
 SESSIONS = [9_000, 4_000, 6_000]
@@ -92,6 +94,38 @@ async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path) -
                 await asyncio.sleep(0.01)
             await until_there(gateway, exchange.session.name, size + 1)
         await reading
+
+
+@pytest.mark.one_loop
+async def test_the_examples_of_the_page_run_as_they_stand(node: str, tmp_path: Path) -> None:
+    examples = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
+    market = Market(["AAPL", "AMZN", "SPY"], seed=4, messages_per_s=1_000.0)
+    async with Exchange(messages=market.messages(), pace=by_rate(1_000.0)) as exchange:
+        exchange.extend(market.opening())
+        async with running(settings(tmp_path, feed_settings(exchange.port))) as gateway:
+            while gateway.feeds["itch"].health.next_seq < 2_000:  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.01)
+            scripts = [tmp_path / f"example{number}.test.mjs" for number in range(len(examples))]
+            for script, example in zip(scripts, examples, strict=True):
+                script.write_text(
+                    example.replace('"soup-gateway-client"', json.dumps(str(WEB / "client.js"))).replace(
+                        "ws://localhost:8765", f"ws://127.0.0.1:{gateway.port}"
+                    )
+                )
+            await run(node, *map(str, scripts))
+
+    assert len(examples) >= 4
+
+
+def test_the_page_names_every_notice_option_and_error() -> None:
+    types = (WEB / "client.d.ts").read_text()
+    kinds = re.findall(r'"(\w+)"', " ".join(re.findall(r"kind: ([^;]*);", types)))
+    options = re.findall(r"^  (\w+)\?: ", types, re.M)
+    errors = re.findall(r"^export class (\w+) extends GatewayError", types, re.M)
+    headers = {"src", "ses", "seqN", "sTim", "encT", "unsequenced", "result", "detail", "session"}
+
+    assert len(kinds) > 10
+    assert [name for name in [*kinds, *options, *errors] if name not in headers and name not in PAGE] == []
 
 
 def test_types_and_package_name_what_the_module_exports() -> None:

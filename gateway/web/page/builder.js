@@ -31,6 +31,8 @@ export class Builder {
   /** The gateway's messages, as REST tells them, and the names of its stripes. */
   use(types, stripes) {
     const names = $("build-names");
+    // What happens first, then what is true; a view's records are among the latter.
+    types = [...types].sort((a, b) => a.kind.localeCompare(b.kind) || a.msgName.localeCompare(b.msgName));
     const chosen = new Set([...names.selectedOptions].map((option) => option.value));
     names.replaceChildren(
       ...types.map(({ msgName, kind, desc }) => {

@@ -4,10 +4,11 @@
 import { colour, onTheme } from "./dom.js";
 
 export class Chart {
-  /** `series`: { label, colour: a CSS variable, … }; `value` writes a number for the legend and the axis. */
-  constructor(place, { value, stepped = false, zero = false }) {
+  /** `value` writes a number for the legend and the axis; at least `spanS` seconds are shown, up to the newest. */
+  constructor(place, { value, spanS, stepped = false, zero = false }) {
     this.place = place;
     this.value = value;
+    this.spanS = spanS;
     this.stepped = stepped;
     this.zero = zero;
     this.series = [];
@@ -61,9 +62,9 @@ export class Chart {
         padding: [6, 4, 0, 0],
         cursor: { y: false, points: { size: 6 } },
         legend: { show: this.series.length > 1 },
-        scales: { x: { time: true }, y: { range } },
+        scales: { x: { time: true, range: (_, least, most) => [Math.min(least, most - this.spanS), most] }, y: { range } },
         axes: [
-          { ...axis, space: 70, values: (_, ticks) => ticks.map(clock) },
+          { ...axis, space: 70, size: 30, values: (_, ticks) => ticks.map(clock) },
           { ...axis, size: 58, values: (_, ticks) => ticks.map(this.value) },
         ],
         series: [

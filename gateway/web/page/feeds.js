@@ -4,13 +4,14 @@ import { Chart } from "./chart.js";
 import { $, age, count, make, say, short } from "./dom.js";
 
 const SHOWN_S = 300;
+const SPAN_S = 60;
 const STATES = { streaming: "good", "logging in": "warn", dialling: "warn", waiting: "bad", stopped: "bad" };
 // How much of a stripe's new rate is shown at once: the bars glide.
 const FRESH = 0.4;
 
 export class Feeds {
   constructor() {
-    this._chart = new Chart($("rate-chart"), { value: short, zero: true });
+    this._chart = new Chart($("rate-chart"), { value: short, spanS: SPAN_S, zero: true });
     this._times = [];
     this._rates = new Map();
     this._rows = new Map();
@@ -43,7 +44,7 @@ export class Feeds {
     if (cells === undefined) {
       if (this._rows.size === 0) $("feed-rows").replaceChildren();
       const row = $("feed-rows").appendChild(make("tr"));
-      cells = [make("th", { scope: "row" }), ...Array.from({ length: 9 }, (_, at) => make("td", { className: at >= 2 && at <= 7 ? "number" : "" }))];
+      cells = [make("th", { scope: "row", className: "name" }), ...Array.from({ length: 9 }, (_, at) => make("td", { className: at >= 2 && at <= 7 ? "number" : "" }))];
       row.append(...cells);
       cells[1].append(make("span", { className: "dot" }), make("span"));
       this._rows.set(name, cells);

@@ -12,6 +12,7 @@ import { $, count, make, price, say, short, throttled } from "./dom.js";
 const LEVELS = 10;
 const PRINTS_SHOWN = 40;
 const POINTS_MAX = 3_000;
+const SPAN_S = 20;
 const PAINT_MS = 200;
 // The first ticker shown is the busiest among so many prints, or in so much time.
 const SAMPLE_PRINTS = 40;
@@ -23,7 +24,7 @@ export class Ticker {
     this._feed = null;
     this._types = new Set();
     this._streams = [];
-    this._chart = new Chart($("price-chart"), { value: price, stepped: true });
+    this._chart = new Chart($("price-chart"), { value: price, spanS: SPAN_S, stepped: true });
     this._chart.setSeries(["price"]);
     this._paint = throttled(PAINT_MS, () => this._show());
     this._clear();
