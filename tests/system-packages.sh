@@ -17,6 +17,8 @@ python) need "${2:-python3} -c 'import ensurepip, venv'" python3-venv ;;
 test)
     need "node --version && npm --version" nodejs npm
     need "test -x /usr/bin/chromium" chromium
+    need "command -v promtool" prometheus
+    need "command -v cc && test -e /usr/include/stdio.h" gcc libc6-dev
     ;;
 *)
     echo "usage: $0 python [PYTHON] | test" >&2
@@ -30,7 +32,8 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     # shellcheck disable=SC2086
-    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    # In single-user mode as far as packages can tell: a test wants the tools, not a service that starts.
+    RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
     echo "missing Debian packages:$missing" >&2
     echo "install them with: sudo apt-get install$missing" >&2
