@@ -1,4 +1,4 @@
-"""One subscriber's connection: its session's actions are performed here, its streams are moved on here.
+"""One subscriber's connection: its session's actions are performed here, and its socket is waited for.
 
 Knows the socket, the session state machine and the hub. Two tasks: one reads what the
 subscriber says, one writes what is not live (snapshots, catching up, conflated records,
@@ -8,18 +8,14 @@ heartbeats) and waits for the socket to drain. Live messages come from the hub, 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
 from gateway.errors import BadRequest, JournalError
-from gateway.hub import Coverage, Delivery, Hub, State, Stream
-from gateway.hub.outbox import Outbox
-from gateway.hub.router import escaped
+from gateway.hub import Delivery, Hub, State
 from gateway.hub.wire import binary_message
 from gateway.mlink import choices
 from gateway.mlink.actions import (
@@ -34,9 +30,8 @@ from gateway.mlink.actions import (
     StreamsCancelled,
     SubscribeRequested,
 )
-from gateway.mlink.choices import AdminEvent, StreamResult, StreamState, SubscribeState
+from gateway.mlink.choices import StreamResult, SubscribeState
 from gateway.mlink.close_codes import REASONS, CloseCode
-from gateway.mlink.control import StreamPosition
 from gateway.mlink.limits import SessionLimits
 from gateway.mlink.session import SubscriberSession
 from gateway.net.access import Access, Authority
@@ -44,6 +39,7 @@ from gateway.net.access import Refused as AccessRefused
 from gateway.net.feed_values import FeedNotice
 from gateway.net.notices import TOLD
 from gateway.net.resolve import Refused, Resolver
+from gateway.net.streams import Streams
 from gateway.net.subscriptions import Subscriptions, TooSlow
 from gateway.net.websocket import SubscriberConnection
 from gateway.settings import ServerSettings
@@ -54,22 +50,6 @@ log = logging.getLogger("gateway.net")
 STRIPES_TOLD = 4
 # Subscribers are told apart by a number that says nothing of who they are.
 _numbers = count(1)
-
-
-@dataclass(slots=True, eq=False)
-class _Running:
-    """A stream and what its subscriber was told of it."""
-
-    id: StreamId
-    stream: Stream
-    latency_s: float
-    coverage: bool = False
-    complete: bool = False
-    told_slow: bool = False
-    due: float = 0.0
-    # Signals not answered yet, and those that the batch under way answers.
-    signals: list[int] = field(default_factory=list)
-    answering: list[int] = field(default_factory=list)
 
 
 class Subscriber:
@@ -99,7 +79,6 @@ class Subscriber:
         self.number = next(_numbers)
         self._since = self._loop.time()
         self._work = asyncio.Event()
-        self._running: dict[StreamId, _Running] = {}
         self._ending: tuple[int, str] | None = None
         self._taken_at = (0, self._loop.time())
         connection.on_writable = self._work.set
@@ -121,6 +100,7 @@ class Subscriber:
             logged_on=access is not None,
             limits=limits,
         )
+        self._streams = Streams(hub, self._session, self._perform, settings.keys_max)
 
     # What the hub needs: `hub.Sink`.
 
@@ -143,9 +123,7 @@ class Subscriber:
         try:
             await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for running in self._running.values():
-                self._hub.close(running.stream)
-            self._running.clear()
+            self._streams.close()
             self._subscriptions.close()
             for task in (reading, writing):
                 task.cancel()
@@ -159,7 +137,7 @@ class Subscriber:
     def tell(self, feed: str, notice: FeedNotice) -> None:
         """Say what befell a feed, if any stream of ours is of it."""
         event = TOLD.get(notice.kind)
-        if event is not None and any(feed in running.stream.spec.feeds for running in self._running.values()):
+        if event is not None and any(feed in stream.spec.feeds for stream in self._streams):
             self._perform(
                 self._session.notice(event, f"feed {feed}: {notice.detail}", src=feed, ses=notice.session)
             )
@@ -182,8 +160,7 @@ class Subscriber:
         """What it reads and how far behind it is, without a word of who it is."""
         now = self._loop.time()
         streams = []
-        for running in self._running.values():
-            stream = running.stream
+        for stream in self._streams:
             messages, seconds = (0, 0.0) if stream.state is not State.BEHIND else self._hub.lag(stream)
             stripes = sorted(stream.spec.stripes or ())
             streams.append(
@@ -206,7 +183,7 @@ class Subscriber:
         """Tell that the gateway ends, and end each stream with the place where it can be resumed."""
         if self._ending is None:
             self._perform(self._session.good_night(seconds_left))
-            self._end_streams()
+            self._end_all()
 
     def depart(self) -> None:
         """Close, after good night was said."""
@@ -269,9 +246,8 @@ class Subscriber:
             self._perform(self._session.ack_stream(action, exc.result, str(exc)))
             return
         ends: dict[StreamId, Progress] = {}
-        if (old := self._running.pop(action.id, None)) is not None:
-            ends[action.id] = self._progress(old)
-            self._hub.close(old.stream)
+        if (progress := self._streams.stop(action.id)) is not None:
+            ends[action.id] = progress
         stream = self._hub.open(
             self,
             resolved.spec,
@@ -281,20 +257,17 @@ class Subscriber:
             newer_than_ns=resolved.newer_than_ns,
             polled=resolved.polled,
         )
-        running = _Running(action.id, stream, action.request.activeLatency / 1000, action.request.coverage)
-        self._running[action.id] = running
         told = choices.Delivery.LATEST if resolved.delivery is Delivery.LATEST else None
         self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends, delivery=told))
-        self._perform(self._session.checkpoint(action.id, StreamState.BEGIN, self._progress(running)))
+        latency_s = action.request.activeLatency / 1000
+        self._streams.begin(action.id, stream, latency_s=latency_s, coverage=action.request.coverage)
         self._work.set()
 
     def _cancel(self, action: StreamsCancelled) -> None:
         ends: dict[StreamId, Progress] = {}
         for each in action.ids:
-            running = self._running.pop(each, None)
-            if running is not None:
-                ends[each] = self._progress(running)
-                self._hub.close(running.stream)
+            if (progress := self._streams.stop(each)) is not None:
+                ends[each] = progress
         self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends))
 
     def _subscribe(self, action: SubscribeRequested) -> None:
@@ -320,11 +293,7 @@ class Subscriber:
         )
 
     def _signal(self, action: SignalReady) -> None:
-        for each in action.streams:
-            running = self._running.get(each)
-            if running is not None:
-                running.signals.append(action.signal_id)
-                self._hub.ready(running.stream, again=action.full_scan)
+        self._streams.signal(action)
         self._subscriptions.signal(action)
         self._work.set()
 
@@ -356,30 +325,24 @@ class Subscriber:
         await turn
 
     def _tick(self, now: float) -> None:
-        for action in self._session.tick(now, self._positions()):
+        for action in self._session.tick(now, self._streams.positions()):
             # A heartbeat says nothing to someone who has not read what is in front of it, and takes room.
             if self._connection.writable or not isinstance(action, Reply):
                 self._perform([action])
         self._check_reads(now)
 
     def _advance_one(self, now: float) -> tuple[bool, float]:
-        """Move on the first stream that has something to do, by one piece, and let the others be first next.
-
-        Gives whether there is more to do, and when the next is due.
-        """
+        """Do one piece of what there is to do; whether there is more, and when the next is due."""
         until = float("inf")
         try:
-            for id, running in list(self._running.items()):
-                if not self._connection.writable:
-                    return False, float("inf")
-                more, due = self._advance(running, now)
-                if more:
-                    self._running[id] = self._running.pop(id)
-                    return True, now
-                until = min(until, due)
-            if self._connection.writable:
-                more, due = self._subscriptions.advance(now)
-                return more, min(until, due)
+            more, until = self._streams.advance(now, lambda: self._connection.writable)
+            if more:
+                return True, now
+            # What stops for want of room goes on when there is some.
+            if not self._connection.writable:
+                return False, float("inf")
+            more, due = self._subscriptions.advance(now)
+            return more, min(until, due)
         except TooSlow as exc:
             self._close(CloseCode.TOO_SLOW, str(exc))
         except BadRequest as exc:
@@ -390,83 +353,12 @@ class Subscriber:
             self._close(CloseCode.INTERNAL, "what comes next can't be read now; resume later, or behind it")
         return False, until
 
-    def _advance(self, running: _Running, now: float) -> tuple[bool, float]:
-        stream = running.stream
-        if not running.complete:
-            if stream.state is State.SNAPSHOT and stream.snapshot is not None:
-                self._hub.step(stream)
-                return True, now
-            for state in (StreamState.ACTIVE, StreamState.COMPLETE):
-                self._perform(self._session.checkpoint(running.id, state, self._progress(running)))
-            running.complete = True
-            if running.coverage:
-                stream.covered = partial(self._covered_text, running)
-        if stream.state in (State.SNAPSHOT, State.BEHIND):
-            if stream.fell_behind and not running.told_slow:
-                running.told_slow = True
-                self._tell_lag(running, AdminEvent.SLOW)
-            if self._hub.step(stream):
-                return True, now
-            if running.told_slow and stream.is_live:
-                running.told_slow = False
-                self._tell_lag(running, AdminEvent.CAUGHT_UP)
-        if stream.outbox is not None and stream.state is State.LATEST:
-            return self._advance_latest(running, stream.outbox, now)
-        if running.signals and stream.state in (State.PARKED, State.LIVE):
-            running.answering, running.signals = running.signals, []
-            self._answer(running)
-        return False, float("inf")
-
-    def _advance_latest(self, running: _Running, outbox: Outbox, now: float) -> tuple[bool, float]:
-        if outbox.overflowed:
-            raise TooSlow(f"{self._settings.keys_max} keys were waiting")
-        polled = running.stream.polled
-        if not outbox.is_leaving:
-            if running.signals:
-                # What changes while this batch leaves belongs to the next signal.
-                running.answering, running.signals = running.signals, []
-            elif polled or not len(outbox):
-                return False, float("inf")
-            elif now < running.due:
-                return False, running.due
-            running.due = now + running.latency_s
-        if self._hub.take_latest(running.stream):
-            return True, now
-        self._answer(running)
-        # Round again: for the next signal, or to know when the next batch is due.
-        return bool(running.signals) or (len(outbox) > 0 and not polled), now
-
-    def _answer(self, running: _Running) -> None:
-        for signal_id in running.answering:
-            progress = self._progress(running)
-            self._perform(
-                self._session.checkpoint(running.id, StreamState.ACTIVE, progress, signal_id=signal_id)
-            )
-        running.answering = []
-
     async def _rest(self, until: float) -> None:
         handle = self._loop.call_at(until, self._work.set)
         try:
             await self._work.wait()
         finally:
             handle.cancel()
-
-    def _tell_lag(self, running: _Running, event: AdminEvent) -> None:
-        messages, seconds = self._hub.lag(running.stream)
-        detail = {
-            AdminEvent.SLOW: f"reading too slowly: {messages} messages behind, served from the journal",
-            AdminEvent.CAUGHT_UP: "caught up: live again",
-        }[event]
-        self._perform(
-            self._session.notice(
-                event,
-                detail,
-                sessionID=running.id.session_id,
-                queryID=running.id.query_id,
-                lagMessages=messages,
-                lagSeconds=seconds,
-            )
-        )
 
     def _check_reads(self, now: float) -> None:
         """End a connection that has taken nothing for too long; what it has is still resumable."""
@@ -481,47 +373,9 @@ class Subscriber:
     def _close(self, code: CloseCode, detail: str) -> None:
         """End the connection after a word why, and after where each stream can be resumed."""
         if self._ending is None:
-            self._end_streams()
+            self._end_all()
             self._perform(self._session.close(code, detail))
 
-    def _end_streams(self) -> None:
-        """Nothing of them is written after the checkpoint that says where each can be resumed."""
-        for running in self._running.values():
-            progress = self._progress(running)
-            self._hub.close(running.stream)
-            self._perform(self._session.checkpoint(running.id, StreamState.TERMINATED, progress))
-        self._running.clear()
+    def _end_all(self) -> None:
+        self._streams.end()
         self._subscriptions.close()
-
-    def _positions(self) -> list[StreamPosition]:
-        return [position for running in self._running.values() for position in self._covered(running)]
-
-    def _covered(self, running: _Running, coverage: Iterable[Coverage] | None = None) -> list[StreamPosition]:
-        return [
-            StreamPosition(
-                sessionID=running.id.session_id,
-                queryID=running.id.query_id,
-                src=each.feed,
-                ses=each.session,
-                seqN=each.seq,
-                numMessagesSent=each.sent,
-            )
-            for each in (self._hub.coverage(running.stream) if coverage is None else coverage)
-        ]
-
-    def _covered_text(self, running: _Running, coverage: Sequence[Coverage]) -> str:
-        """The checkpoint that ends a batch. Called by the hub while it writes, so it only makes a text."""
-        progress = self._progress(running, coverage)
-        (action,) = self._session.checkpoint(running.id, StreamState.ACTIVE, progress)
-        assert isinstance(action, Reply)
-        return escaped(action.data)
-
-    def _progress(self, running: _Running, coverage: Sequence[Coverage] | None = None) -> Progress:
-        stream = running.stream
-        positions = self._covered(running, coverage)
-        return Progress(
-            num_messages=stream.sent,
-            num_bytes=stream.sent_bytes,
-            highwater_ns=self._hub.highwater_ns(stream),
-            positions=positions,
-        )
