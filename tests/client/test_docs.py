@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.client import Options, notices
-from gateway.client.arguments import StreamOptions
+from gateway.client.arguments import BoardOptions, StreamOptions, TableOptions
 from gateway.client.notices import Notice
 from tests.fakes.scripted_gateway import ScriptedGateway
 
@@ -68,7 +68,9 @@ def test_an_example_of_the_page_runs_as_it_stands(
 
 def test_the_page_names_every_option_limit_and_notice() -> None:
     kinds = [name for name, kind in inspect.getmembers(notices, inspect.isclass) if issubclass(kind, Notice)]
-    for name in {*Options.__slots__, *StreamOptions.__annotations__, *kinds} - {
+    options = (StreamOptions, TableOptions, BoardOptions)
+    taken = [name for each in options for name in each.__annotations__]
+    for name in {*Options.__slots__, *taken, *kinds} - {
         "Notice",
         "url",
         "key",

@@ -1,10 +1,6 @@
 """The notebooks run from top to bottom against a demo gateway, and are kept without what they printed."""
 
 import json
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -13,37 +9,6 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-
-
-@pytest.fixture(scope="module")
-def demo() -> Iterator[str]:
-    """`gateway demo` as a reader of the notebook starts it, on any free port."""
-    command = [
-        sys.executable,
-        "-u",
-        "-m",
-        "gateway",
-        "demo",
-        "--port",
-        "0",
-        "--tickers",
-        "50",
-        "--seconds",
-        "110",
-    ]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            said = ""
-            for line in process.stdout:
-                said += line
-                if found := re.search(r"(ws://127\.0\.0\.1:\d+)", line):
-                    break
-            else:
-                pytest.fail(f"the demo did not start:\n{said}")
-            yield found[1]
-        finally:
-            process.terminate()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
