@@ -148,6 +148,69 @@ async def test_row_22_reads_slowly(tmp_path: Path) -> None:
     assert line.neighbour_noticed_nothing()
 
 
+@asynccontextmanager
+async def metered(
+    gateway: Gateway, is_slow: asyncio.Event, passed: asyncio.Queue[int]
+) -> AsyncIterator[Reader]:
+    """A subscriber behind a line that passes 1 KB each second while it is slow."""
+    loop = asyncio.get_running_loop()
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+    raw.setblocking(False)
+    await loop.sock_connect(raw, ("127.0.0.1", gateway.port))
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    far.setblocking(False)
+
+    async def up() -> None:
+        while data := await loop.sock_recv(far, 65_536):
+            await loop.sock_sendall(raw, data)
+
+    async def down() -> None:
+        while data := await loop.sock_recv(raw, 1_024 if is_slow.is_set() else 65_536):
+            await loop.sock_sendall(far, data)
+            if is_slow.is_set():
+                passed.put_nowait(len(data))
+                await asyncio.sleep(1.0)
+
+    tasks = [asyncio.create_task(up()), asyncio.create_task(down())]
+    url = f"ws://127.0.0.1:{gateway.port}/mlink/jsonf"
+    connection = await connect(url, sock=near, max_size=None, ping_interval=None)
+    try:
+        yield Reader(connection)
+    finally:
+        connection.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raw.close()
+        far.close()
+
+
+@pytest.mark.one_loop
+async def test_row_22_reads_1_kb_each_second(tmp_path: Path) -> None:
+    """For five of them, in which it falls behind by hours; then as fast as it can, to compare all."""
+    is_slow, passed, held = asyncio.Event(), asyncio.Queue[int](), [0]
+    async with pipe(tmp_path) as line, metered(line.gateway, is_slow, passed) as slow:
+        await started(slow)
+        is_slow.set()
+        for _ in range(5):
+            await line.publish(6_000)
+            await passed.get()
+            held += waiting_bytes(line.gateway)
+        is_slow.clear()
+        await slow.until_count(line.count)
+        told = await slow.until_control("MLinkAdmin", event="Slow")
+        await slow.until_control("MLinkAdmin", event="CaughtUp")
+        await line.publish(100)
+        await slow.until_count(line.count)
+
+    assert told["lagMessages"] > 0, "it was slow indeed"
+    assert max(held) < 65_536 + 3 * 65_535 + 100_000, "the buffer's mark, and what one flush may add"
+    assert slow.numbers == list(range(1, line.count + 1))
+    assert line.neighbour_noticed_nothing()
+
+
 async def test_row_23_resume_too_old_names_the_oldest(tmp_path: Path) -> None:
     async with pipe(tmp_path) as line:
         await line.publish(100)
