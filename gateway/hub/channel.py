@@ -258,7 +258,12 @@ class Channel:
         return directory, records
 
     def _scan(self, session: str) -> Directory:
-        """The directory of a past session whose end was never saved: read its messages again."""
+        """The directory of a past session whose end was never saved: read its messages again.
+
+        All in one go, and so only a last resort: the state is saved at each session's end, before the next
+        begins. It is missing where a crash came between the two, where the disk was too busy or the file
+        is gone, or where a repair took the session's end. The last few that ended while we ran are known.
+        """
         context = SessionContext(session, Directory(self.codecs), self.stripes)
 
         def learn(codec: MessageCodec, raw: bytes, start: int, end: int, seq: int) -> None:
