@@ -1,4 +1,8 @@
-"""The Python subscriber beside a bare `websockets` + `json.loads` loop, on the same bytes in the same run.
+"""The Python subscriber beside what people write who have no client, on the same bytes in the same run.
+
+Two tasks, each with its own peer: to read messages (a bare `websockets` + `json.loads` loop), and to have
+them as a DataFrame (the same loop, each message appended to the frame; and, the honest other peer, a list of
+dicts made a frame once at the end).
 
 The gateway's side is a process of its own that writes the same batch of frames again and again, numbered
 anew, so that what is measured is the reader alone.
@@ -9,12 +13,14 @@ import json
 import multiprocessing
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from multiprocessing.synchronize import Event
 
+import pandas
 import uvloop
 from websockets.asyncio.client import connect as bare_connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from gateway.client import connect
 from gateway.mlink.frames import frame
@@ -22,6 +28,8 @@ from gateway.mlink.frames import frame
 MESSAGES = 120_000
 PER_BATCH = 200
 ROUNDS = 3
+# Rows appended one by one; 10,000 would take minutes.
+APPENDED = 1_000
 
 
 def batches() -> list[bytes]:
@@ -55,8 +63,10 @@ def serve_batches(port: "multiprocessing.Queue[int]", stop: Event) -> None:
         ]
         for m_typ, message in answers:
             await connection.send(frame(json.dumps({"header": {"mTyp": m_typ}, "message": message}).encode()))
-        for batch in data:
-            await connection.send(batch)
+        # Who has enough goes.
+        with suppress(ConnectionClosed):
+            for batch in data:
+                await connection.send(batch)
         await connection.wait_closed()
 
     async def main() -> None:
@@ -133,27 +143,95 @@ async def by_batch(url: str) -> int:
     return count
 
 
-async def rate(read: Callable[[str], object], url: str) -> float:
+async def bare_rows(url: str, messages: int) -> AsyncIterator[dict]:
+    """The bare loop again, its messages flat, as rows of a table."""
+    count = 0
+    async with bare_connect(url, compression=None, max_size=None) as socket:
+        request = {"msgName": "AddOrder", "sessionID": 1, "queryID": 1, "activeLatency": 1}
+        text = json.dumps({"header": {"mTyp": "MLinkStream"}, "message": request})
+        await socket.send(frame(text.encode()))
+        async for data in socket:
+            at = 0
+            while at < len(data):
+                end = at + 14 + int(data[at + 8 : at + 14])
+                value = json.loads(data[at + 14 : end])
+                at = end
+                if value["header"]["mTyp"] == "AddOrder":
+                    yield {**value["header"], **value["message"]}
+                    count += 1
+                    if count == messages:
+                        return
+
+
+async def appended(url: str) -> int:
+    """What notebooks have: each message appended to the frame. Few: each costs more than the last."""
+    made = pandas.DataFrame()
+    async for row in bare_rows(url, APPENDED):
+        made = pandas.concat([made, pandas.DataFrame([row])], ignore_index=True)
+    return len(made)
+
+
+async def listed(url: str) -> int:
+    """What people learn to do instead: all dicts first, then one frame; texts and times stay texts."""
+    return len(pandas.DataFrame([row async for row in bare_rows(url, MESSAGES)]))
+
+
+async def typed(url: str) -> int:
+    """The same frame with the types that `collect` gives."""
+    made = pandas.DataFrame([row async for row in bare_rows(url, MESSAGES)])
+    for name in ("mTyp", "src", "ses", "side", "stock"):
+        made[name] = made[name].astype("category")
+    for name in ("sTim", "encT"):
+        made[name] = pandas.to_datetime(made[name], format="ISO8601", utc=True)
+    made["timestamp"] = pandas.to_timedelta(made["timestamp"], unit="ns")
+    made["seqN"] = made["seqN"].astype("uint64")
+    return len(made)
+
+
+async def to_pandas(url: str) -> int:
+    async with connect(url) as feed:
+        return len(await feed.collect("AddOrder", count=MESSAGES))
+
+
+async def to_polars(url: str) -> int:
+    async with connect(url) as feed:
+        return len(await feed.collect("AddOrder", count=MESSAGES, into="polars"))
+
+
+async def rate(read: Callable[[str], object], url: str, messages: int = MESSAGES) -> float:
     began = time.process_time()
-    assert await read(url) == MESSAGES  # type: ignore[misc]
-    return MESSAGES / (time.process_time() - began)
+    assert await read(url) == messages  # type: ignore[misc]
+    return messages / (time.process_time() - began)
 
 
 async def measure() -> dict[str, float]:
     best: dict[str, float] = {}
     async with gateway() as url:
         for _ in range(ROUNDS):
-            for read in (bare, by_message, by_attribute, by_batch):
+            for read in (bare, by_message, by_attribute, by_batch, listed, typed, to_pandas, to_polars):
                 best[read.__name__] = max(best.get(read.__name__, 0.0), await rate(read, url))
+        best["appended"] = await rate(appended, url, APPENDED)
     return best
 
 
 def run() -> list[tuple[str, float, str]]:
     """Messages per second of the reader's own CPU time, best of three."""
     best = uvloop.run(measure())
+    collected = best["to_pandas"]
     return [
         ("websockets + json.loads", best["bare"], "peer: a bare loop over frames"),
         ("async for message", best["by_message"], "aim: twice the bare loop"),
         ("async for, message.shares", best["by_attribute"], "fields as attributes"),
         ("batches()", best["by_batch"], "lists of messages"),
+        ("rows appended to a DataFrame", best["appended"], f"the first {APPENDED:,}; slower with each"),
+        ("list of dicts, one DataFrame", best["listed"], "texts and times stay texts"),
+        ("the same, with types", best["typed"], "categories, times, unsigned numbers"),
+        (
+            "collect() to pandas",
+            collected,
+            f"{collected / best['appended']:,.0f} × appending (aim: 10), "
+            f"{collected / best['listed']:.1f} × one DataFrame of a list, "
+            f"{collected / best['typed']:.1f} × the same with types",
+        ),
+        ("collect() to polars", best["to_polars"], ""),
     ]
