@@ -118,7 +118,7 @@ class Gateway:
         """Take over keys, stripes and logins while all runs on; gives the keys that need a restart.
 
         Raises ConfigError, and leaves all as it was, when a file is wrong. Running streams keep the stripes
-        they asked for by name: from the next message on, and in every replay, it means what the table says now.
+        they asked for by name: from the next message on, and in every replay, it means what the table says.
         """
         stripes = StripeTable.load(settings.stripes.file)
         self._authority.reload_if_changed()
