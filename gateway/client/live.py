@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from gateway.client.arguments import BoardOptions
@@ -101,8 +102,8 @@ class LiveTable:
             stop = widgets.Button(description="Stop", icon="stop", disabled=not self.running)
             stop.on_click(lambda _: self._stop_soon())
             parts = [stop, *(widgets.HTML() for _ in range(3))]
-            self._widgets = widgets.VBox([widgets.HBox(parts[:2]), *parts[2:]])
             self._parts = parts
+            self._widgets = widgets.VBox([widgets.HBox(parts[:2]), *parts[2:]])
             self._in_loop(self._show)
         return self._widgets
 
@@ -140,7 +141,7 @@ class LiveTable:
         if self._widgets is None:
             return
         stop, state, table, plot = self._parts
-        state.value = self._state()
+        state.value = escape(self._state())
         table.value = table_html(self.board, self._rows_shown)
         plot.value = plot_svg(self.board)
         stop.disabled = not self.running

@@ -189,12 +189,14 @@ async def test_only_the_newest_messages_are_kept(gateway: ScriptedGateway, feed:
 async def test_a_stream_that_is_refused_ends_the_table_and_stop_says_why(
     gateway: ScriptedGateway, feed: Feed
 ) -> None:
-    gateway.refuse = lambda body: ("UnkwnMsgType", "there is no Nothing")
+    gateway.refuse = lambda body: ("UnkwnMsgType", "there is no <Nothing>")
     table = feed.live("Nothing")
-    await until(lambda: not table.running)
+    state = table.widget.children[0].children[1]
+    await until(lambda: "ended" in state.value)
 
-    assert "there is no Nothing" in repr(table)
-    with pytest.raises(RequestRefused, match="there is no Nothing"):
+    assert "there is no <Nothing>" in repr(table)
+    assert "there is no &lt;Nothing&gt;" in state.value
+    with pytest.raises(RequestRefused, match="there is no <Nothing>"):
         await table.stop()
 
 
