@@ -12,7 +12,7 @@ from gateway.client.positions import FeedPosition
 from gateway.client.tracker import Tracker
 
 # Where a message says whose it is. One that has none of these is remembered: more memory, same result.
-TICKER_FIELDS = ("stock", "ticker", "symbol")
+TICKER_FIELDS = ("stock", "ticker", "symbol", "pkey")
 # Numbers remembered while stripes run apart. One more ends the stream: it says so, and where to resume.
 REMEMBERED_MAX = 1_000_000
 _PRUNE_EVERY = 1_024

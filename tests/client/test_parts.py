@@ -184,6 +184,16 @@ def test_the_merge_remembers_a_session_that_one_stripe_is_still_in() -> None:
     assert merge.keep(batch(1, ses="S2")).texts == []
 
 
+def test_a_view_says_whose_it_is_in_its_key_and_need_not_be_remembered() -> None:
+    merge = StripeMerge(stripes("itch/S1/9", "itch/S1/1"), remembered_max=1)
+    quotes = batch(*range(1, 11))
+    for value in quotes.values:
+        value["message"] = {"pkey": {"ticker": {"at": "EQT", "ts": "NMS", "tk": "AAPL"}}}
+
+    assert len(merge.keep(quotes)) == 10
+    assert merge.overrun is None
+
+
 def test_stripes_that_run_too_far_apart_say_so() -> None:
     merge = StripeMerge(stripes("itch/S1/9", "itch/S1/1"), remembered_max=10)
 
