@@ -259,6 +259,23 @@ async def test_up_to_ends_with_its_session(gateway: ScriptedGateway, feed: Feed)
     assert frame.session.tolist() == ["S1"]
 
 
+async def test_up_to_may_stand_in_a_later_session(gateway: ScriptedGateway, feed: Feed) -> None:
+    for _ in range(2):
+        gateway.publish("AddOrder", stock="A")
+    gateway.roll("S2")
+    for _ in range(3):
+        gateway.publish("AddOrder", stock="A")
+    frame = await feed.collect("AddOrder", resume="itch/S1/1", up_to="itch/S2/3")
+
+    assert list(zip(frame.session, frame.sequenceNumber, strict=True)) == [
+        ("S1", 1),
+        ("S1", 2),
+        ("S2", 1),
+        ("S2", 2),
+    ]
+    assert frame.attrs["resume"] == "itch/S2/3"
+
+
 async def test_stripes_are_collected_together(gateway: ScriptedGateway, feed: Feed) -> None:
     for at in range(120):
         gateway.publish("AddOrder", stock="ABC"[at % 3])
