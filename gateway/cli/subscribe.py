@@ -48,7 +48,11 @@ def subscribe(
     stripe: Annotated[
         list[str] | None,
         typer.Option(
-            "--stripe", metavar="NAME", help="A stripe of tickers wanted; repeatable.", show_default=False
+            "--stripe",
+            "--stripes",
+            metavar="NAME",
+            help="A stripe of tickers wanted; repeatable, or names with commas.",
+            show_default=False,
         ),
     ] = None,
     where: Annotated[
@@ -142,7 +146,7 @@ def subscribe(
             key=_read_key(key_file) if key_file is not None else key,
             names=tuple(name.strip() for each in message or ["*"] for name in each.split(",")),
             options={
-                "stripe": tuple(stripe or ()),
+                "stripe": tuple(name.strip() for each in stripe or () for name in each.split(",")),
                 "where": where,
                 "view": view,
                 "resume": read_resume(resume),
