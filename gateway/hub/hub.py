@@ -347,7 +347,10 @@ class Hub:
         if self._pieces.write_from_journal(stream):
             if stream.read_ns:
                 self.tally.caught_up_s.add(max(0, self._clock_ns() - stream.read_ns) / 1e9)
-            return True
+            # Who has reached the end joins now: at its next turn, behind a hundred others, there would be
+            # something new again, and none of them would ever be live.
+            if not self._pieces.is_here(stream) or stream.sink.backlog() > self._limits.backlog_bytes_max:
+                return True
         if stream.polled:
             stream.state = State.PARKED
             self._pieces.release(stream)

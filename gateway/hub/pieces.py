@@ -122,6 +122,10 @@ class Pieces:
             return True
         return False
 
+    def is_here(self, stream: Stream) -> bool:
+        """Whether it stands where its channels stand."""
+        return all(position == self._channels[feed].position for feed, position in stream.positions.items())
+
     def release(self, stream: Stream) -> None:
         """The stream reads nothing old now."""
         for feed in stream.spec.feeds:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.hub import HubLimits
 from gateway.simulator.market import Market
 from gateway.values import Position
 from tests.hub.rig import Rig, numbers
@@ -53,3 +54,19 @@ def test_a_stream_counts_what_it_was_sent_not_what_its_group_was_sent_before(rig
     assert [(each.seq, each.sent) for each in rig.hub.coverage(first)] == [(7, 7)]
     rig.hub.close(late)
     assert late.sent == 2, "it stays told after the end"
+
+
+def test_those_behind_join_at_their_turn_though_messages_come_between_any_two(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, limits=HubLimits())
+    rig.roll("DAY1")
+    rig.publish(MESSAGES[:1])
+    streams = [rig.open(resume={"itch": Position("DAY1", 1)}) for _ in range(20)]
+
+    for at, stream in enumerate(streams, 1):
+        rig.publish(MESSAGES[at : at + 1])
+        rig.hub.step(stream)
+        rig.turn()
+    rig.close()
+
+    assert all(stream.is_live for stream in streams), "one turn for each was enough"
+    assert all(numbers(stream.sink) == list(range(1, 22)) for stream in streams)
