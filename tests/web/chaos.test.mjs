@@ -1,7 +1,8 @@
 /**
  * Against a running gateway, over a line that is cut again and again: each number once, in order.
  *
- * Told by the environment: GATEWAY_PORT, SESSIONS (a list of how many messages each of them has).
+ * Told by the environment: GATEWAY_PORT, SESSIONS (a list of how many messages each of them has), and WS, the
+ * package whose WebSocket is used instead of Node's own.
  */
 
 import assert from "node:assert/strict";
@@ -11,6 +12,7 @@ import { test } from "node:test";
 import { connect } from "../../gateway/web/client.js";
 
 const CUTS = 50;
+const WebSocket = process.env.WS ? (await import(process.env.WS)).WebSocket : undefined;
 const sizes = JSON.parse(process.env.SESSIONS);
 
 /** A generator of numbers below one that gives the same for the same seed. */
@@ -62,7 +64,7 @@ for (const [what, options] of [
     // Whatever fails: a server that listens would keep the process.
     t.after(() => proxy.close());
     const told = [];
-    const feed = connect(`127.0.0.1:${proxy.port}`, { retryFirstMs: 1, retryLongestMs: 5, onNotice: (notice) => told.push(notice.kind), ...options });
+    const feed = connect(`127.0.0.1:${proxy.port}`, { WebSocket, retryFirstMs: 1, retryLongestMs: 5, onNotice: (notice) => told.push(notice.kind), ...options });
     t.after(() => feed.close());
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const got = [];

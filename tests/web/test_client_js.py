@@ -18,6 +18,7 @@ from tests.flow.pipe import feed_settings, running, settings
 
 HERE = Path(__file__).resolve().parent
 PAGE = (HERE.parents[1] / "docs" / "javascript.md").read_text()
+WS = HERE.parent / "node" / "node_modules" / "ws" / "wrapper.mjs"
 WEB = HERE.parents[1] / "gateway" / "web"
 # Each session is larger than what fifty cuts let through at once.
 SESSIONS = [9_000, 4_000, 6_000]
@@ -74,7 +75,15 @@ async def until_there(gateway: Gateway, session: str, next_seq: int) -> None:
 
 
 @pytest.mark.one_loop
-async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["", "ws"], ids=["WebSocket of Node", "WebSocket of ws"])
+async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path, package: str) -> None:
+    environment = {"SESSIONS": json.dumps(SESSIONS)}
+    if package:
+        environment["WS"] = str(WS)
+        if not WS.is_file():
+            if os.environ.get("CI"):
+                pytest.fail("CI must have node and its packages: make node")
+            pytest.skip("WS NOT TESTED: run `make node`")
     market = Market(50, seed=3)
     async with (
         Exchange() as exchange,
@@ -83,7 +92,7 @@ async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path) -
         exchange.extend(market.take(SESSIONS[0] // 2))
         await until_there(gateway, exchange.session.name, SESSIONS[0] // 2 + 1)
         reading = asyncio.create_task(
-            run(node, "chaos.test.mjs", GATEWAY_PORT=str(gateway.port), SESSIONS=json.dumps(SESSIONS))
+            run(node, "chaos.test.mjs", GATEWAY_PORT=str(gateway.port), **environment)
         )
         for at, size in enumerate(SESSIONS, 1):
             if at > 1:
