@@ -119,7 +119,7 @@ async def test_row_21_never_reads(tmp_path: Path) -> None:
 
 def waiting_bytes(gateway: Gateway) -> list[int]:
     """What each subscriber's connection holds that its kernel has not taken."""
-    return [each._connection.backlog() for each in gateway._server.subscribers]
+    return [each.backlog() for each in gateway._server.subscribers]
 
 
 @pytest.mark.one_loop
