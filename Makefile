@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 NODE_STAMP := tests/node/node_modules/.installed
 
-.PHONY: help setup system node demo test check format lint types pytest bench clean
+.PHONY: help setup system node demo test check format lint types pytest bench audit sbom licences image clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,32 @@ format: ## Rewrite the files in the project's format
 
 bench: setup ## Measure: messages/s beside a peer in the same run
 	$(BIN)/python -m tests.bench
+
+# What an installation consists of, and no more; and the tools that look at it, apart from it.
+RUNTIME := build/runtime
+TOOLS := build/tools
+
+$(RUNTIME): pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(RUNTIME)
+	$(RUNTIME)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[jwt]'
+
+$(TOOLS):
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom pip-licenses
+
+audit: $(TOOLS) ## Ask PyPI for known holes in what constraints.txt pins; what can't be asked is an error
+	$(TOOLS)/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+
+sbom: $(RUNTIME) $(TOOLS) ## Write what an installation consists of, as CycloneDX, to dist/sbom.cdx.json
+	mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py environment $(RUNTIME) --pyproject pyproject.toml --output-reproducible \
+	    --output-file dist/sbom.cdx.json
+
+licences: $(RUNTIME) $(TOOLS) ## List the licences of what an installation consists of
+	@$(TOOLS)/bin/pip-licenses --python $(RUNTIME)/bin/python --from=mixed --format=markdown --with-urls
+
+image: ## Build the container image and try it out with podman (as root; some minutes)
+	sh deploy/check.sh
 
 clean: ## Remove what set-up and tests left here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info var tests/node/node_modules

@@ -26,12 +26,18 @@ def status(
     key: Annotated[
         str, typer.Option(envvar="GATEWAY_KEY", help="A key, to be told everything from another machine.")
     ] = "",
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Ask only whether the process answers, whatever its feeds do.")
+    ] = False,
 ) -> None:
     """Show how a running gateway is: its feeds, its journal, its subscribers, and why it is not ready.
 
     Exit code 0 when it is ready, 1 when it is not or does not answer.
     """
-    told = ask(url, key)
+    if alive:
+        ask(url, key, "/healthz", "alive")
+        return
+    told = ask(url, key, "/readyz", "ready")
     console = Console()
     ready = bool(told.get("ready"))
     console.print("[green]ready[/]" if ready else "[red]not ready[/]")
@@ -45,13 +51,13 @@ def status(
         raise typer.Exit(1)
 
 
-def ask(url: str, key: str) -> Mapping[str, Any]:
-    """The gateway's own words. Any of its addresses will do."""
+def ask(url: str, key: str, path: str, word: str) -> Mapping[str, Any]:
+    """The gateway's own words at a path, `word` among them. Any of its addresses will do."""
     base = url.replace("ws://", "http://", 1).replace("wss://", "https://", 1)
     if not base.startswith(("http://", "https://")):
         raise BadRequest(f"{url!r} is no address of a gateway; expected one such as http://127.0.0.1:8765/")
     host = base.split("/", 3)[2]
-    request = urllib.request.Request(f"{base.split('://')[0]}://{host}/readyz")
+    request = urllib.request.Request(f"{base.split('://')[0]}://{host}{path}")
     if key:
         request.add_header("Authorization", f"Bearer {key}")
     try:
@@ -67,7 +73,7 @@ def ask(url: str, key: str) -> Mapping[str, Any]:
         told = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise UpstreamLost(f"what answers at {host} is no gateway") from exc
-    if not isinstance(told, dict) or "ready" not in told:
+    if not isinstance(told, dict) or word not in told:
         raise UpstreamLost(f"what answers at {host} is no gateway")
     return told
 

@@ -6,7 +6,6 @@ settings, and words of our own; never a peer, a key or a ticker.
 """
 
 import platform
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib.metadata import version
@@ -302,9 +301,6 @@ class Metrics(Collector):
             "Requests for a WebSocket or for monitoring that were turned away, by HTTP status.",
             ("status",),
             [((str(int(status)),), count) for status, count in attendance.refused.items()],
-        )
-        yield _gauge(
-            "scrape_timestamp_seconds", "When this was read, by the gateway's clock.", (), [((), time.time())]
         )
 
 

@@ -80,9 +80,11 @@ async def test_status_of_a_gateway_that_works(tmp_path: Path) -> None:
 async def test_status_of_a_gateway_whose_feed_is_down(tmp_path: Path) -> None:
     async with running(write_config(tmp_path, free_port())) as gateway:
         code, out, _ = await command("status", f"http://127.0.0.1:{gateway.port}/")
+        alive = await command("status", "--alive", f"http://127.0.0.1:{gateway.port}/")
 
     assert code == 1
     assert out.startswith("not ready\n  feed itch: not logged in")
+    assert alive == (0, "", "")
 
 
 @pytest.mark.parametrize(
