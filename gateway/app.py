@@ -123,10 +123,10 @@ class Gateway:
         stripes = StripeTable.load(settings.stripes.file)
         self._authority.reload_if_changed()
         if self._hub is not None:
+            # What was collected under the old table leaves first.
             self._hub.flush()
             self._stripes.take_over(stripes)
-            for channel in self._hub.channels.values():
-                channel.restripe()
+            self._hub.restripe()
         for each in settings.feeds:
             if each.name in self.feeds:
                 self.feeds[each.name].reload(each)

@@ -65,6 +65,13 @@ class Hub:
         """How many different selections are running."""
         return len(self._groups)
 
+    def restripe(self) -> None:
+        """The table of stripes has changed: it holds from the next message on, and in every replay."""
+        self.flush()
+        self._pieces.sharing.forget()
+        for channel in self._channels.values():
+            channel.restripe()
+
     def add_channel(self, channel: Channel) -> None:
         """Make a feed known. Its position is where publishing will start."""
         self._channels[channel.name] = channel

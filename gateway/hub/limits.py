@@ -17,6 +17,8 @@ class HubLimits:
     snapshot_records: int = 200
     # Different keys that a conflated stream may have waiting; above it the stream is told and closed.
     latest_keys_max: int = 200_000
+    # Pieces that were encoded for one of several streams that want the same, kept for the others.
+    shared_pieces_bytes: int = 8 << 20
     # Of each view that somebody wants, so many of the newest messages (or up to twice as many) are kept for
     # streams that fall behind; who is farther behind has the books rebuilt.
     recent_views: int = 20_000

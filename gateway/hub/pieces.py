@@ -11,6 +11,7 @@ from itertools import islice
 from gateway.decode import Codecs
 from gateway.hub.channel import BlockReader, Channel, Record
 from gateway.hub.limits import HubLimits
+from gateway.hub.sharing import EVERY, Piece, Sharing
 from gateway.hub.spec import StreamSpec
 from gateway.hub.stream import Coverage, State, Stream
 from gateway.values import Block, Gap, Position
@@ -38,6 +39,7 @@ class Pieces:
         self._notice = notice
         self._channels = channels
         self._codecs = codecs
+        self.sharing = Sharing(limits.shared_pieces_bytes)
 
     def positions(self, stream: Stream) -> dict[str, Position]:
         """Where a stream stands: where its channels do, but for positions of its own."""
@@ -112,6 +114,8 @@ class Pieces:
             position = stream.positions[feed] = channel.readable(position)
             if position == channel.position:
                 continue
+            if self._write_shared(stream, feed, position):
+                return True
             items = stream.ahead.get(feed)
             if not items:
                 items = deque(self._read(channel, position))
@@ -121,6 +125,25 @@ class Pieces:
             stream.ahead = {feed: items} if items and not is_waiting else {}
             return True
         return False
+
+    def _write_shared(self, stream: Stream, feed: str, position: Position) -> bool:
+        """Write what another stream of the group was given at this place, if it is still had."""
+        piece = self.sharing.find(stream.group, feed, position)
+        if piece is None:
+            return False
+        stream.ahead.pop(feed, None)
+        stream.positions[feed] = piece.end
+        self._arrive(stream, piece.received_ns)
+        if piece.messages:
+            self._write_data(stream, piece.data, piece.messages)
+        return True
+
+    @staticmethod
+    def _arrive(stream: Stream, received_ns: int) -> None:
+        """All that was received up to this time is written, as far as one feed goes."""
+        stream.read_ns = received_ns
+        if len(stream.positions) == 1:
+            stream.high_ns = received_ns
 
     def is_here(self, stream: Stream) -> bool:
         """Whether it stands where its channels stand."""
@@ -179,6 +202,9 @@ class Pieces:
     def _write_items(self, stream: Stream, channel: Channel, items: "deque[Block | Gap]") -> None:
         left, whole, notices = self._limits.catch_up_bytes, [], 0
         here, framed, feed = channel.position, stream.spec.framed, channel.name
+        began = stream.positions[feed]
+        # The first number of the next piece, for whoever reads this one.
+        edge = (began.next_seq // EVERY + 1) * EVERY
         router, texts = stream.group.reader(feed, self._codecs)
         now_ns = self._clock_ns()
         names: Collection[str] = ()
@@ -197,14 +223,16 @@ class Pieces:
                 notices += 1
                 stream.positions[feed] = Position(item.session, item.to_seq + 1)
                 continue
-            block = item.head(max(left, 1))
+            block = item.until(edge) if item.session == began.session else item
+            at_edge = block.next_seq == edge
+            block = block.head(max(left, 1))
             if block.count < item.count:
                 items.appendleft(item.tail(block.next_seq))
             if block.session == here.session and block.next_seq > here.next_seq:
                 # Journaled and not published yet: live streams do not have it either.
                 block = block.until(here.next_seq)
                 items.clear()
-            left -= len(block.raw)
+            left = 0 if at_edge else left - len(block.raw)
             context = channel.context_of(block.session)
             if names and channel.views is not None:
                 # A stream of views has nothing else: see `Resolver`.
@@ -216,10 +244,13 @@ class Pieces:
             texts.clear()
             stream.positions[feed] = Position(block.session, block.next_seq)
             if block.count:
-                stream.read_ns = block.received_ns
-                if len(stream.positions) == 1:
-                    stream.high_ns = block.received_ns
-        self._write(stream, whole, len(whole) - notices)
+                self._arrive(stream, block.received_ns)
+        data = self._write(stream, whole, len(whole) - notices)
+        end = stream.positions[feed]
+        # What ends where the feed stands now is short, and of use to nobody else.
+        is_of_use = stream.group.streams > 1 and end.session == began.session and end != here
+        if is_of_use and not notices and not names:
+            self.sharing.keep(stream.group, feed, began, Piece(data, len(whole), end, stream.read_ns))
 
     @staticmethod
     def _has_views(stream: Stream, channel: Channel, names: Collection[str], item: Block | Gap) -> bool:
@@ -237,12 +268,16 @@ class Pieces:
         views.prepare(stream, position, channel.first_seq(item.session), channel.reader.read)
         return False
 
-    def _write(self, stream: Stream, texts: list[str], messages: int) -> None:
+    def _write(self, stream: Stream, texts: list[str], messages: int) -> bytes:
         if not texts:
-            return
+            return b""
         if stream.rewrite is not None and messages:
             texts = stream.rewrite(texts)
         data = stream.group.wired(texts)
+        self._write_data(stream, data, messages)
+        return data
+
+    def _write_data(self, stream: Stream, data: bytes, messages: int) -> None:
         stream.count(messages, len(data))
         if stream.covered is not None:
             data += stream.group.wired([stream.covered(self.coverage(stream))])
