@@ -297,9 +297,11 @@ class Merge:
         lane.detail = ending.detail
         self.reconnects[ending.reason] += 1
         log.warning(
-            "feed=%s event=lost endpoint=%s reason=%r detail=%r",
+            "feed=%s event=lost endpoint=%s session=%s next=%d reason=%r detail=%r",
             self.name,
             lane.endpoint,
+            lane.session,
+            lane.next_seq,
             ending.reason,
             ending.detail,
         )
