@@ -26,8 +26,9 @@ test)
     ;;
 esac
 
-[ -n "$missing" ] || exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ -z "$missing" ]; then
+    :
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing Debian packages:$missing"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
@@ -37,5 +38,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 else
     echo "missing Debian packages:$missing" >&2
     echo "install them with: sudo apt-get install$missing" >&2
+    exit 1
+fi
+
+if [ "$1" = test ] && ! node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)'; then
+    echo "node $(node --version) is too old for the tests of the JavaScript client, expected 20 or newer" >&2
     exit 1
 fi
