@@ -8,7 +8,7 @@ from array import array
 from sys import byteorder
 
 _LENGTH = 8
-MAGIC = b"views1" + byteorder[:1].encode()
+MAGIC = b"views2" + byteorder[:1].encode()
 
 
 class Packed:
