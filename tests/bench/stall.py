@@ -27,6 +27,7 @@ from tests.flow.pipe import feed_settings, frame, settings
 STALL_S = 10.0
 RATE = 50_000
 TICK_S = 0.002
+CATCH_UP_MAX_S = 120.0
 _NUMBER = re.compile(rb'"seqN":(\d+),"sTim":"([^"]+)"')
 
 
@@ -42,7 +43,8 @@ async def _measure(stall_s: float, rate: int) -> list[tuple[str, float, str]]:
             url = f"ws://127.0.0.1:{_line(gateway)}/mlink/jsonf"
             async with (
                 connect(url, max_size=None, compression=None) as healthy,
-                connect(url, max_size=None, compression=None, max_queue=1) as stalled,
+                # Its own keepalive would end a connection whose reader it keeps from seeing the pong.
+                connect(url, max_size=None, compression=None, max_queue=1, ping_interval=None) as stalled,
             ):
                 for each in (healthy, stalled):
                     await each.send(frame("MLinkStream", msgName="*", activeLatency=1))
@@ -58,7 +60,7 @@ async def _measure(stall_s: float, rate: int) -> list[tuple[str, float, str]]:
                 during = await _delays(healthy, stall_s)
                 grown = _rss(gateway.pid) - had
                 began = time.perf_counter()
-                lost, caught_up_s = await _catch_up(healthy, stalled, began)
+                meanwhile, lost, caught_up_s = await _catch_up(healthy, stalled, began)
         finally:
             for process in (gateway, upstream):
                 process.kill()
@@ -67,7 +69,12 @@ async def _measure(stall_s: float, rate: int) -> list[tuple[str, float, str]]:
         ("neighbour p50 before, us", _at(before, 0.50), f"{rate} messages/s"),
         ("neighbour p50 during, us", _at(during, 0.50), f"the other one stalls for {stall_s:g} s"),
         ("neighbour p99 before, us", _at(before, 0.99), ""),
-        ("neighbour p99 during, us", _at(during, 0.99), ""),
+        (
+            "neighbour p99 during, us",
+            _at(during, 0.99),
+            f"{_at(during, 0.99) / _at(before, 0.99):.2f} × before",
+        ),
+        ("neighbour p99 catching up, us", _at(meanwhile, 0.99), "while the stalled one reads what it missed"),
         ("memory grown, KiB", grown, "of the gateway, from the first second of the stall to its last"),
         ("catching up, ms", caught_up_s * 1e3, "until the stalled one is live again, at the same rate"),
         ("messages lost or out of order", lost, "of the stalled one"),
@@ -93,11 +100,14 @@ async def _read_all(socket: ClientConnection) -> None:
 
 
 async def _delays(socket: ClientConnection, seconds: float) -> list[float]:
-    """Microseconds from receipt to arrival of the last message of each WebSocket message."""
-    delays = []
+    """Microseconds from receipt to arrival of the last message of each WebSocket message, or until cancelled."""
+    delays: list[float] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        message = await socket.recv(decode=False)
+        try:
+            message = await socket.recv(decode=False)
+        except asyncio.CancelledError:
+            break
         now = time.time()
         at = message.rfind(b'"sTim":"', 0, message.rfind(b'"encT"'))
         if at > 0 and b'"seqN"' in message:
@@ -107,14 +117,18 @@ async def _delays(socket: ClientConnection, seconds: float) -> list[float]:
     return delays
 
 
-async def _catch_up(healthy: ClientConnection, stalled: ClientConnection, began: float) -> tuple[int, float]:
-    drain = asyncio.create_task(_read_all(healthy))
+async def _catch_up(
+    healthy: ClientConnection, stalled: ClientConnection, began: float
+) -> tuple[list[float], int, float]:
+    """The neighbour's delays meanwhile, how many numbers were not the next, and how long it took."""
+    meanwhile = asyncio.create_task(_delays(healthy, CATCH_UP_MAX_S))
     while True:
         message = await stalled.recv(decode=False)
         _count(stalled, message)
         if b'"CaughtUp"' in message:
-            drain.cancel()
-            return _WRONG.get(id(stalled), 0), time.perf_counter() - began
+            took = time.perf_counter() - began
+            meanwhile.cancel()
+            return await meanwhile, _WRONG.get(id(stalled), 0), took
 
 
 def _at(delays: list[float], share: float) -> float:
