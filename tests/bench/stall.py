@@ -100,7 +100,7 @@ async def _read_all(socket: ClientConnection) -> None:
 
 
 async def _delays(socket: ClientConnection, seconds: float) -> list[float]:
-    """Microseconds from receipt to arrival of the last message of each WebSocket message, or until cancelled."""
+    """Microseconds from receipt to arrival of each WebSocket message's last message, or until cancelled."""
     delays: list[float] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
