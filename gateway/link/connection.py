@@ -8,7 +8,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.errors import LocalProtocolError, RemoteProtocolError
 from gateway.link.closing import REJECTED, CloseReason
@@ -24,9 +24,6 @@ from gateway.soup import (
     UnsequencedReceived,
 )
 from gateway.values import Position
-
-if TYPE_CHECKING:
-    from gateway.link.server import SoupServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +42,35 @@ class Reject:
     reason: str
 
 
+class Host(Protocol):
+    """Whose connection it is: gives the limits, decides on the login, and is told what comes."""
+
+    stall_timeout_s: float
+    close_timeout_s: float
+    send_buffer_bytes_max: int
+
+    def on_login(
+        self, connection: "Connection", request: LoginRequested
+    ) -> Accept | Reject | Awaitable[Accept | Reject]: ...
+    def on_unsequenced(self, connection: "Connection", payload: bytes) -> None: ...
+    def on_debug(self, connection: "Connection", text: bytes) -> None: ...
+    def joined(self, connection: "Connection") -> None: ...
+    def left(self, connection: "Connection") -> None: ...
+
+
 class Connection(Wire):
     """A connection as its server sees it. `request` is the client's login, once it came."""
 
-    def __init__(self, server: "SoupServer", session: ServerSession) -> None:
+    def __init__(self, host: Host, session: ServerSession) -> None:
         super().__init__(
             session,
-            stall_timeout_s=server.stall_timeout_s,
-            close_timeout_s=server.close_timeout_s,
-            send_buffer_bytes_max=server.send_buffer_bytes_max,
+            stall_timeout_s=host.stall_timeout_s,
+            close_timeout_s=host.close_timeout_s,
+            send_buffer_bytes_max=host.send_buffer_bytes_max,
         )
         self.session = session
         self.request: LoginRequested | None = None
-        self._server = server
+        self._host = host
         self._served: ServedSession | None = None
         self._cursor: Cursor | None = None
         self._deciding: asyncio.Task[None] | None = None
@@ -139,14 +152,14 @@ class Connection(Wire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._server.joined(self)
+        self._host.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_following()
         if self._deciding is not None:
             self._deciding.cancel()
         super().connection_lost(exc)
-        self._server.left(self)
+        self._host.left(self)
 
     def data_received(self, data: bytes) -> None:
         if self._end is not None:
@@ -172,15 +185,15 @@ class Connection(Wire):
         match event:
             case LoginRequested():
                 self.request = event
-                answer = self._server.on_login(self, event)
+                answer = self._host.on_login(self, event)
                 if inspect.isawaitable(answer):
                     self._deciding = self._loop.create_task(self._answer_later(answer))
                 else:
                     self._answer(answer)
             case UnsequencedReceived(payload):
-                self._server.on_unsequenced(self, payload)
+                self._host.on_unsequenced(self, payload)
             case DebugReceived(text):
-                self._server.on_debug(self, text)
+                self._host.on_debug(self, text)
             case LogoutRequested():
                 # At once, and without what the client has not been sent yet: that is what it asked for.
                 self._finish(CloseReason.LOGOUT, softly=True)
