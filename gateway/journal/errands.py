@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from gateway.errors import JournalError
+from gateway.journal.errors import JournalBusy
 
 log = logging.getLogger("gateway.journal")
 
@@ -33,6 +34,11 @@ class Errand:
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it is done, after at most so long."""
         return self._done.wait(seconds)
+
+    def must_be_done(self, seconds: float) -> None:
+        """Return once it is done; JournalBusy when it is not after so long."""
+        if not self.wait(seconds):
+            raise JournalBusy(f"{self.name}: the disk has not finished with it yet")
 
     def _run(self) -> None:
         try:

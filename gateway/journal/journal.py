@@ -1,39 +1,32 @@
 """The journal of one feed, for its one writer: append, commit, roll, retain, repair.
 
-Knows positions, sessions and limits; SQL is the session file's, waiting for the disk the syncer's.
+Knows which session is running and which there are; how a session is written, how the folder is opened, what
+goes when, and how states get onto the disk, the files beside this one know.
 """
 
-import json
-import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from gateway.errors import JournalError, LocalProtocolError, SequenceGap
+from gateway.errors import JournalError, LocalProtocolError
 from gateway.histogram import Histogram
-from gateway.journal import checkpoint, names
+from gateway.journal import retention
 from gateway.journal.errands import Errand, Errands
-from gateway.journal.errors import DamagedBlock, JournalBusy, JournalFailed
+from gateway.journal.errors import DamagedBlock, JournalFailed
 from gateway.journal.limits import JournalLimits
 from gateway.journal.lock import FolderLock
 from gateway.journal.names import FileName
+from gateway.journal.new_file import NewFile
+from gateway.journal.opening import open_folder
 from gateway.journal.reader import READ_BYTES, JournalReader
-from gateway.journal.repair import finish_repairs, repair
-from gateway.journal.session_file import SessionFile, finish_file, sync_folder
-from gateway.journal.syncer import Syncer
+from gateway.journal.repair import repair
+from gateway.journal.running import RunningSession
+from gateway.journal.saving import StateSaver
+from gateway.journal.session_file import SessionFile
+from gateway.journal.suspects import Suspects
 from gateway.journal.values import Repaired, SessionInfo
-from gateway.journal.verify import verify_file
 from gateway.values import Block, Gap, Position
-
-# Names of aged-out sessions that are remembered, to tell `too old` from `unknown`.
-REMOVED_MAX = 1000
-# States that may wait to be saved. One more is left out: a restart then reads more of the journal.
-SAVES_MAX = 4
-# Between two pieces of a state the thread that writes it down lets the loop have the interpreter.
-SAVE_PAUSE_S = 0.0005
-
-log = logging.getLogger("gateway.journal")
 
 
 class Journal(JournalReader):
@@ -44,7 +37,7 @@ class Journal(JournalReader):
     `position` says so, and the same blocks may be appended again. Readers see what is committed.
 
     With `background`, what waits for the disk for longer (the end of a session, a new file, removing one,
-    saving state) is done in threads; a failure there stops the journal as a failed fsync does.
+    saving state) is done in threads; a failed fsync there stops the journal as any other does.
     """
 
     def __init__(
@@ -65,30 +58,22 @@ class Journal(JournalReader):
         self.fsync_s = Histogram()
         self._clock_ns = clock_ns
         self._monotonic = monotonic
-        self._running: SessionFile | None = None
-        self._syncer: Syncer | None = None
-        self._next_seq = self._committed_seq = 1
-        self._pending: list[Block | Gap] = []
-        self._pending_bytes = 0
+        self._running: RunningSession | None = None
         self._errands = Errands(background=background)
-        # A new session's file being made: (session, first number), its name, the work.
-        self._making: tuple[tuple[str, int], FileName, Errand | None] | None = None
+        self._new_file = NewFile(self.folder, feed, self._errands, self.limits.roll_wait_s)
+        self._saver = StateSaver(self._errands)
+        # The end of the session before, on its way to the disk; and why what was sent there may not be on it.
         self._finishing: Errand | None = None
-        self._saves: list[Errand] = []
         self._failure: str | None = None
-        # By session: damage found while reading.
-        self.damaged: dict[str, str] = {}
-        # What `open` had to set aside; the operator is told.
-        self.repaired: list[Repaired] = []
+        self._suspects = Suspects(self.folder)
         self._lock = FolderLock(self.folder)
         try:
-            finish_repairs(self.folder)
-            self._found = super()._names()
-            self._repair_suspects()
-            for name in self._found[:-1]:
-                finish_file(self.folder, name)
-            if self._found:
-                self._open_newest()
+            opened = open_folder(self.folder, feed, self.limits, clock_ns())
+            self._found = opened.found
+            # What had to be set aside; the operator is told.
+            self.repaired: list[Repaired] = opened.repaired
+            if opened.running is not None:
+                self._start(opened.running)
         except BaseException:
             self.close()
             raise
@@ -110,105 +95,65 @@ class Journal(JournalReader):
 
         Raises SequenceGap when numbers in front of it are missing: `declare_gap` says that they can't be had.
         """
-        had = self._queue(block)
-        if self._pending_bytes >= self.limits.pending_bytes_max:
+        running = self._one_running()
+        had = running.queue(block)
+        if running.pending_bytes >= self.limits.pending_bytes_max:
             self.commit()
-        return had
-
-    def _queue(self, block: Block) -> int:
-        running = self._running
-        if running is None or block.session != running.session:
-            raise LocalProtocolError(f"block of session {block.session!r} without roll() to it")
-        had = self._next_seq - block.first_seq
-        if had:
-            if had < 0:
-                raise SequenceGap(
-                    f"session {block.session!r}: {self._next_seq} expected, {block.first_seq} came, "
-                    f"{-had} are missing"
-                )
-            if had >= block.count:
-                return block.count
-            block = block.tail(self._next_seq)
-        self._pending.append(block)
-        self._pending_bytes += len(block.raw)
-        self._next_seq = block.next_seq
         return had
 
     def declare_gap(self, from_seq: int, to_seq: int) -> Gap | None:
         """Queue that `from_seq` … `to_seq` can't be had. Returns the part that was new, if any."""
-        running = self._running
-        if running is None:
-            raise LocalProtocolError("a gap without a running session")
-        if from_seq > self._next_seq:
-            raise SequenceGap(
-                f"session {running.session!r}: gap from {from_seq}, but {self._next_seq} is next"
-            )
-        if to_seq < self._next_seq:
-            return None
-        gap = Gap(running.session, self._next_seq, to_seq)
-        self._pending.append(gap)
-        self._next_seq = to_seq + 1
-        return gap
+        return self._one_running().queue_gap(from_seq, to_seq)
 
     def commit(self) -> None:
         """Write what was appended. All of it or, when this raises, nothing."""
-        if not self._pending:
+        running = self._running
+        if running is None or not running.is_pending:
             return
-        assert self._running is not None
-        assert self._syncer is not None
-        pending, self._pending = self._pending, []
-        size, self._pending_bytes = self._pending_bytes, 0
         try:
             self._admit()
-            self._running.write(pending, self._clock_ns())
         except BaseException:
-            self._next_seq = self._committed_seq
+            running.forget_pending()
             raise
-        self._committed_seq = self._next_seq
-        self._syncer.touch(size)
+        running.commit()
 
     def write(self, blocks: Sequence[Block]) -> list[Block]:
         """Append and commit: all or nothing. Returns what was new, to be published."""
-        if self._pending:
-            self.commit()
+        self.commit()
         # Also without blocks: whoever tries again after trouble asks so whether it is over.
         self._admit()
-        new: list[Block] = []
-        try:
-            for block in blocks:
-                had = self._queue(block)
-                if had < block.count:
-                    new.append(block.tail(block.first_seq + had))
-        except BaseException:
-            self._forget_pending()
-            raise
-        self.commit()
+        if not blocks:
+            return []
+        running = self._one_running()
+        new = running.queue_all(blocks)
+        running.commit()
         return new
+
+    def _one_running(self) -> RunningSession:
+        if self._running is None:
+            raise LocalProtocolError("nothing can be written without roll() to a session")
+        return self._running
 
     def _admit(self) -> None:
         if self._failure is not None:
             raise JournalFailed(self._failure)
-        if self._syncer is not None:
-            self._syncer.admit()
+        if self._running is not None:
+            self._running.syncer.admit()
 
     def sync(self) -> None:
         """Commit, and wait until it is on the disk."""
         self.commit()
-        if self._syncer is not None:
-            self._syncer.sync()
+        if self._running is not None:
+            self._running.syncer.sync()
 
     @property
     def failure(self) -> str | None:
         """Why nothing can be written any more until the journal is opened anew; None while all is well."""
-        return self._failure or (self._syncer.failure if self._syncer is not None else None)
+        return self._failure or (self._running.syncer.failure if self._running is not None else None)
 
     def stalled_s(self) -> float:
         """How long the disk has been at the fsync that is under way; for health. 0 when none is."""
-        return self._syncer.stalled_s() if self._syncer is not None else 0.0
-
-    def size_bytes(self) -> int:
-        """What all files of the folder take; asks the file system."""
-        return sum(names.size_of(name.in_folder(self.folder)) for name in names.files_in(self.folder))
+        return self._running.syncer.stalled_s() if self._running is not None else 0.0
 
     def _fsync(self, descriptor: int) -> None:
         began = self._monotonic()
@@ -231,97 +176,59 @@ class Journal(JournalReader):
         self._admit()
         if self._found and self._found[-1].session == session:
             if self._running is None:
-                self._wait_for(self._finishing)
-                self._start(self._found[-1])
-                assert self._running is not None
-                self._running.mark_ended(None)
-            return Position(session, self._next_seq)
+                if self._finishing is not None:
+                    self._finishing.must_be_done(self.limits.roll_wait_s)
+                self._start(self._found[-1]).file.mark_ended(None)
+            return Position(session, self._one_running().next_seq)
         for name in self._found:
             if name.session == session:
                 raise JournalError(
                     f"{name.in_folder(self.folder)}: session {session!r} came again after others; "
                     f"move the file away if the upstream uses its names anew"
                 )
-        name = self._made(session, first_seq)
+        name = self._new_file.made(session, first_seq, self._clock_ns())
         self.end_session()
         self._found.append(name)
         self._start(name)
         return Position(session, first_seq)
 
-    def _made(self, session: str, first_seq: int) -> FileName:
-        """The file of a new session, once it is on the disk; JournalBusy while it is not."""
-        if self._making is not None:
-            wanted, name, errand = self._making
-            self._wait_for(errand)
-            self._making = None
-            if wanted == (session, first_seq) and errand is not None and errand.error is None:
-                return name
-            for part in names.companions(name.in_folder(self.folder)):
-                part.unlink(missing_ok=True)
-        order = 1 + max((name.order for name in names.files_in(self.folder)), default=0)
-        name = FileName(order, session)
-        folder, feed, now_ns = self.folder, self.feed, self._clock_ns()
-        errand = self._errands.send(
-            str(name.in_folder(folder)),
-            lambda: SessionFile.create(folder, name, feed, first_seq, now_ns),
-        )
-        if errand is not None:
-            self._making = ((session, first_seq), name, errand)
-            self._wait_for(errand)
-            self._making = None
-            if errand.error is not None:
-                raise errand.error
-        return name
-
-    def _wait_for(self, errand: Errand | None) -> None:
-        if errand is not None and not errand.wait(self.limits.roll_wait_s):
-            raise JournalBusy(f"{errand.name}: the disk has not finished with it yet")
-
     def end_session(self) -> None:
         """Mark the running session ended, sync it, and make one finished file of it."""
-        running, syncer = self._running, self._syncer
-        if running is None or syncer is None:
+        running = self._running
+        if running is None:
             return
         self.commit()
         self._admit()
         if not self._errands.background:
-            syncer.sync()
+            running.syncer.sync()
         # It is in the log behind the messages, so that it can't be on the disk without them.
-        running.mark_ended(self._clock_ns())
-        self._running = self._syncer = None
-        self._finishing = self._errands.send(str(running.path), lambda: self._finish(running, syncer))
+        running.file.mark_ended(self._clock_ns())
+        self._running = None
+        self._finishing = self._errands.send(str(running.file.path), lambda: self._finish(running))
 
-    def _finish(self, file: SessionFile, syncer: Syncer) -> None:
+    def _finish(self, ended: RunningSession) -> None:
         try:
-            syncer.close()
-            if syncer.failure is not None:
-                self._failure = syncer.failure
-                raise JournalFailed(syncer.failure)
-            file.settle(alone=not self._errands.background)
+            ended.syncer.close()
+            if ended.syncer.failure is not None:
+                self._failure = ended.syncer.failure
+                raise JournalFailed(ended.syncer.failure)
+            ended.file.settle(alone=not self._errands.background)
         finally:
-            file.close()
+            ended.file.close()
 
     def position(self) -> Position | None:
         """One past the last number of the newest session, what is not committed yet left out."""
-        if self._running is not None:
-            return Position(self._running.session, self._committed_seq)
-        return super().position()
+        return self._running.position if self._running is not None else super().position()
 
     def retain(self, now_ns: int) -> list[SessionInfo]:
         """Remove sessions that are too old, and the oldest while all are too large. Never the newest."""
-        age_s, bytes_max = self.limits.keep_age_s, self.limits.keep_bytes
-        removed: list[SessionInfo] = []
-        infos = self.sessions()
-        total = self.size_bytes()
-        for info in infos[:-1]:
-            last_ns = info.ended_ns or info.last_received_ns or info.started_ns
-            too_old = age_s is not None and last_ns < now_ns - int(age_s * 1e9)
-            too_large = bytes_max is not None and total > bytes_max
-            if not too_old and not too_large:
-                break
-            total -= self._remove(info.order)
-            removed.append(info)
-        return removed
+        gone = retention.overdue(self.sessions(), self.folder, self.limits, now_ns)
+        for info in gone:
+            name = next(name for name in self._found if name.order == info.order)
+            self._let_go(name)
+            self._found.remove(name)
+            retention.remove(self.folder, name, self._errands)
+        return gone
 
     # -- state checkpoint -------------------------------------------------------------------------
 
@@ -333,43 +240,29 @@ class Journal(JournalReader):
         name = next((name for name in self._found if name.session == position.session), None)
         if name is None:
             raise LocalProtocolError(f"state at a position of unknown session {position.session!r}")
-        self._saves = [each for each in self._saves if not each.is_done]
-        if len(self._saves) >= SAVES_MAX:
-            return False
-        path, syncer, before = name.state_in(self.folder), self._syncer, [*self._saves, self._finishing]
+        running, finishing = self._running, self._finishing
 
-        def save() -> None:
-            pieces = [state] if isinstance(state, bytes) else _slowly(state)
-            whole = b"".join(pieces)
-            for errand in before:
-                if errand is not None:
-                    errand.wait()
+        def messages_synced() -> None:
+            if finishing is not None:
+                finishing.wait()
             if self._failure is not None:
                 raise JournalFailed(self._failure)
-            # A state must not survive a loss of power that its own messages do not.
-            if syncer is not None:
-                syncer.sync()
-            checkpoint.save(path, position, whole)
+            if running is not None:
+                running.syncer.sync()
 
-        errand = self._errands.send(str(path), save)
-        if errand is not None:
-            self._saves.append(errand)
-        return True
+        return self._saver.save(name.state_in(self.folder), position, state, messages_synced)
 
     @property
     def is_saving(self) -> bool:
         """Whether a state is on its way to the disk."""
-        return any(not each.is_done for each in self._saves)
+        return self._saver.is_saving
 
-    # -- inside -----------------------------------------------------------------------------------
+    # -- damage -----------------------------------------------------------------------------------
 
-    def _names(self) -> list[FileName]:
-        return self._found
-
-    def _file(self, name: FileName) -> SessionFile:
-        if self._running is not None and name == self._running.name:
-            return self._running
-        return super()._file(name)
+    @property
+    def damaged(self) -> dict[str, str]:
+        """By session: damage found while reading."""
+        return self._suspects.found
 
     def read(self, position: Position, bytes_max: int = READ_BYTES) -> list[Block | Gap]:
         """As `JournalReader.read`. Damage is also remembered, so that the next start repairs it."""
@@ -394,41 +287,10 @@ class Journal(JournalReader):
             self._suspect(exc)
             return None
 
-    def _suspect(self, exc: DamagedBlock) -> None:
-        name = next((name for name in self._found if name.in_folder(self.folder) == exc.path), None)
-        if name is None or name.session in self.damaged:
-            return
-        self.damaged[name.session] = str(exc)
-        log.error("journal=%s event=damaged detail=%r", exc.path, f"{exc}; the next start repairs it")
-        try:
-            names.with_suffix(exc.path, names.SUSPECT).write_text(f"{exc}\n")
-        except OSError as error:
-            log.error("journal=%s event=not-noted detail=%r", exc.path, str(error))
-
-    def _repair_suspects(self) -> None:
-        """Repair what was found damaged while it was read, if it still is."""
+    def _suspect(self, damage: DamagedBlock) -> None:
         for name in self._found:
-            note = names.with_suffix(name.in_folder(self.folder), names.SUSPECT)
-            if note.exists():
-                found = verify_file(self.folder, name)
-                if not found.whole:
-                    self._repair(name, found.damages[0].what)
-                note.unlink()
-
-    def _open_newest(self) -> None:
-        name = self._found[-1]
-        try:
-            file = SessionFile(self.folder, name)
-            try:
-                file.check_end(self.limits.check_on_open_bytes)
-                ended = file.ended_ns is not None
-            finally:
-                file.close()
-        except DamagedBlock as exc:
-            self._repair(name, exc.what)
-            ended = super()._file(name).ended_ns is not None
-        if not ended:
-            self._start(name)
+            if name.in_folder(self.folder) == damage.path:
+                self._suspects.add(name, damage)
 
     def repair(self, session: str, what: str = "asked for") -> Repaired:
         """Set a damaged session's file aside and go on with what of it is whole.
@@ -442,95 +304,45 @@ class Journal(JournalReader):
         self._errands.wait()
         if was_running:
             self._stop_running()
-        if (file := self._open.pop(name.order, None)) is not None:
-            file.close()
+        self._let_go(name)
         try:
-            done = self._repair(name, what)
-            self.damaged.pop(session, None)
-            names.with_suffix(name.in_folder(self.folder), names.SUSPECT).unlink(missing_ok=True)
+            refill = name == self._found[-1]
+            done = repair(self.folder, name, self.feed, refill=refill, what=what, now_ns=self._clock_ns())
+            self.repaired.append(done)
+            self._suspects.clear(name)
             return done
         finally:
             if was_running:
                 self._start(name)
 
-    def _repair(self, name: FileName, what: str) -> Repaired:
-        done = repair(
-            self.folder, name, self.feed, refill=name == self._found[-1], what=what, now_ns=self._clock_ns()
-        )
-        log.error(
-            "journal=%s event=set-aside file=%s next=%d detail=%r",
-            name.in_folder(self.folder),
-            done.set_aside.name,
-            done.position.next_seq,
-            what,
-        )
-        self.repaired.append(done)
-        return done
+    # -- inside -----------------------------------------------------------------------------------
 
-    def _start(self, name: FileName) -> None:
+    def _names(self) -> list[FileName]:
+        return self._found
+
+    def _file(self, name: FileName) -> SessionFile:
+        if self._running is not None and name == self._running.name:
+            return self._running.file
+        return super()._file(name)
+
+    def _let_go(self, name: FileName) -> None:
+        """Close what readers have open of a session."""
         if (file := self._open.pop(name.order, None)) is not None:
             file.close()
-        file = SessionFile(self.folder, name, writable=True, busy_wait_s=self.limits.busy_wait_s)
-        try:
-            self._syncer = Syncer(file.path, self.limits, self._fsync, self._monotonic)
-            self._next_seq = self._committed_seq = file.next_seq()
-        except BaseException:
-            file.close()
-            raise
-        self._running = file
+
+    def _start(self, name: FileName) -> RunningSession:
+        self._let_go(name)
+        self._running = RunningSession(
+            self.folder,
+            name,
+            self.limits,
+            fsync=self._fsync,
+            clock_ns=self._clock_ns,
+            monotonic=self._monotonic,
+        )
+        return self._running
 
     def _stop_running(self) -> None:
-        if self._syncer is not None:
-            self._syncer.close()
-            self._syncer = None
         if self._running is not None:
-            self._running.close()
-            self._running = None
-
-    def _forget_pending(self) -> None:
-        self._pending = []
-        self._pending_bytes = 0
-        self._next_seq = self._committed_seq
-
-    def _remove(self, order: int) -> int:
-        """Remove all files of a session; returns their size."""
-        name = next(name for name in self._found if name.order == order)
-        gone = [*self._removed(), name.session][-REMOVED_MAX:]
-        remembered = self._remember_removed(gone)
-        if (file := self._open.pop(order, None)) is not None:
-            file.close()
-        self._found.remove(name)
-        paths = [each.in_folder(self.folder) for each in names.files_in(self.folder) if each.order == order]
-        freed = sum(names.size_of(path) for path in paths)
-        beside = [name.state_in(self.folder), names.with_suffix(name.in_folder(self.folder), names.SUSPECT)]
-        parts = [part for path in paths for part in names.companions(path)] + beside
-
-        def unlink() -> None:
-            try:
-                for part in parts:
-                    part.unlink(missing_ok=True)
-                sync_folder(self.folder)
-            except OSError as exc:
-                raise JournalError(f"session {name.session!r} not removed: {exc}") from exc
-
-        self._errands.send(str(name.in_folder(self.folder)), unlink)
-        if not remembered:
-            self._remember_removed(gone)
-        log.info("journal=%s event=removed session=%s bytes=%d", self.folder, name.session, freed)
-        return freed
-
-    def _remember_removed(self, gone: list[str]) -> bool:
-        """Whether it could be written: on a full disk, removing has to go on without."""
-        partial = self.folder / (names.REMOVED_NAME + names.PARTIAL)
-        try:
-            partial.write_text(json.dumps(gone))
-            partial.rename(self.folder / names.REMOVED_NAME)
-        except OSError:
-            return False
-        return True
-
-
-def _slowly(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece
-        time.sleep(SAVE_PAUSE_S)
+            running, self._running = self._running, None
+            running.close()

@@ -3,7 +3,6 @@
 Knows the folder and which file holds which session; takes no lock and changes nothing.
 """
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.errors import BadRequest, JournalError
-from gateway.journal import checkpoint, names
+from gateway.journal import checkpoint, names, removed
 from gateway.journal.errors import PositionInFuture, PositionTooOld, PositionUnknown
 from gateway.journal.names import FileName
 from gateway.journal.session_file import SessionFile
@@ -65,6 +64,10 @@ class JournalReader:
         """Whether the newest session has ended, so that the next message will be another session's."""
         found = self._names()
         return bool(found) and self._file(found[-1]).ended_ns is not None
+
+    def size_bytes(self) -> int:
+        """What all files of the folder take; asks the file system."""
+        return sum(names.size_of(name.in_folder(self.folder)) for name in names.files_in(self.folder))
 
     def read(self, position: Position, bytes_max: int = READ_BYTES) -> list[Block | Gap]:
         """What stands from `position` on, in order: about `bytes_max`, one item at least if there is any.
@@ -146,22 +149,13 @@ class JournalReader:
         for name in reversed(found):
             if name.session == position.session:
                 return name
-        if position.session in self._removed():
+        if position.session in removed.read(self.folder):
             raise PositionTooOld(position, self.oldest(), self.position())
         raise PositionUnknown(position, self.oldest(), self.position())
 
     def _names(self) -> list[FileName]:
         """Whole files in order. Read from the folder each time: the writer is another process."""
         return [name for name in names.files_in(self.folder) if not name.damaged]
-
-    def _removed(self) -> list[str]:
-        """Names of sessions that have aged out, the oldest first."""
-        try:
-            found = json.loads((self.folder / names.REMOVED_NAME).read_text())
-        except (OSError, ValueError):
-            # It only tells `too old` from `unknown`.
-            return []
-        return [str(name) for name in found] if isinstance(found, list) else []
 
     def _file(self, name: FileName) -> SessionFile:
         """The open file, opened when needed; opened again when another one has taken its name."""

@@ -3,6 +3,7 @@
 Knows how to read around damage; the order of its steps is such that a crash between any two loses nothing.
 """
 
+import logging
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from gateway.values import Block, Gap, Position
 COPY_BYTES = 64 << 20
 # A folder in which the copy is made.
 SCRATCH = ".salvage"
+
+log = logging.getLogger("gateway.journal")
 
 
 def repair(folder: Path, name: FileName, feed: str, *, refill: bool, what: str, now_ns: int) -> Repaired:
@@ -44,6 +47,7 @@ def repair(folder: Path, name: FileName, feed: str, *, refill: bool, what: str, 
     salvaged.rename(path)
     sync_folder(folder)
     _remove_scratch(scratch)
+    log.error("journal=%s event=set-aside file=%s next=%d detail=%r", path, aside.name, next_seq, what)
     return Repaired(name.session, aside, messages, Position(name.session, next_seq), gaps, what)
 
 
@@ -209,11 +213,11 @@ def _gaps(connection: sqlite3.Connection, path: Path, session: str) -> list[Gap]
 def _set_aside(path: Path, aside: Path) -> None:
     # The main file first: a crash here leaves no file under the old name without its log.
     path.rename(aside)
-    log = names.with_suffix(path, names.WAL)
-    if log.exists() and log.stat().st_size == 0:
-        log.unlink()
-    elif log.exists():
-        log.rename(names.with_suffix(aside, names.WAL))
+    wal = names.with_suffix(path, names.WAL)
+    if wal.exists() and wal.stat().st_size == 0:
+        wal.unlink()
+    elif wal.exists():
+        wal.rename(names.with_suffix(aside, names.WAL))
     names.with_suffix(path, names.SHM).unlink(missing_ok=True)
 
 

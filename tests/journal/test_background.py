@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal import Journal, JournalBusy, JournalFailed, JournalLimits, PositionTooOld, journal
+from gateway.journal import Journal, JournalBusy, JournalFailed, JournalLimits, PositionTooOld, saving
 from gateway.journal.session_file import SessionFile
 from gateway.values import Position
 from tests.fakes.disk import Disk, until
@@ -142,7 +142,7 @@ def test_a_state_is_written_down_and_saved_in_the_background(tmp_path: Path) -> 
         disk.goes_on.clear()
         assert journal_.save_checkpoint(Position("DAY1", 11), pieces())
         assert journal_.is_saving
-        for _ in range(journal.SAVES_MAX - 1):
+        for _ in range(saving.SAVES_MAX - 1):
             assert journal_.save_checkpoint(Position("DAY1", 11), pieces())
         assert not journal_.save_checkpoint(Position("DAY1", 11), pieces()), "no more of them may wait"
         until(lambda: len(made) >= 2)

@@ -29,8 +29,8 @@ class HeldAfterWaiting(threading.Event):
 def test_closing_between_the_threads_wait_and_its_work_does_not_hang(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "itch")
     journal.roll("S1")
-    assert journal._syncer is not None
-    journal._syncer._stop = stop = HeldAfterWaiting()
+    assert journal._running is not None
+    journal._running.syncer._stop = stop = HeldAfterWaiting()
     journal.write([Block("S1", 1, 1, 1, b"\x00\x01S")])
     stop.held.wait()
     threading.Timer(0.1, stop.go_on.set).start()
