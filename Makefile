@@ -61,20 +61,21 @@ $(RUNTIME): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(RUNTIME)
 	$(RUNTIME)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[jwt]'
 
-$(TOOLS):
-	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom pip-licenses
+$(TOOLS): deploy/tools-constraints.txt
+	$(PYTHON) -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint deploy/tools-constraints.txt pip-audit cyclonedx-bom
 
 audit: $(TOOLS) ## Ask PyPI for known holes in what constraints.txt pins; what can't be asked is an error
-	$(TOOLS)/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+	@$(TOOLS)/bin/python deploy/audit.py $(TOOLS)/bin/pip-audit
 
 sbom: $(RUNTIME) $(TOOLS) ## Write what an installation consists of, as CycloneDX, to dist/sbom.cdx.json
 	mkdir -p dist
 	$(TOOLS)/bin/cyclonedx-py environment $(RUNTIME) --pyproject pyproject.toml --output-reproducible \
 	    --output-file dist/sbom.cdx.json
 
-licences: $(RUNTIME) $(TOOLS) ## List the licences of what an installation consists of
-	@$(TOOLS)/bin/pip-licenses --python $(RUNTIME)/bin/python --from=mixed --format=markdown --with-urls
+licences: setup ## List the licences of what an installation consists of
+	@$(BIN)/python deploy/licences.py
 
 image: ## Build the container image and try it out with podman (as root; some minutes)
 	sh deploy/check.sh
