@@ -207,7 +207,7 @@ class Pieces:
         edge = (began.next_seq // EVERY + 1) * EVERY
         router, texts = stream.group.reader(feed, self._codecs)
         now_ns = self._clock_ns()
-        names: Collection[str] = ()
+        names: frozenset[str] = frozenset()
         if channel.views is not None:
             names = channel.views.names & stream.spec.names_of(feed)
         while items and left > 0:
@@ -247,13 +247,14 @@ class Pieces:
                 self._arrive(stream, block.received_ns)
         data = self._write(stream, whole, len(whole) - notices)
         end = stream.positions[feed]
-        # What ends where the feed stands now is short, and of use to nobody else.
-        is_of_use = stream.group.streams > 1 and end.session == began.session and end != here
-        if is_of_use and not notices and not names:
+        # What ends where the feed stands now is short, and of use to nobody else; and one that views were not
+        # at hand for leads nowhere.
+        is_of_use = stream.group.streams > 1 and end.session == began.session and end not in (began, here)
+        if is_of_use and not notices:
             self.sharing.keep(stream.group, feed, began, Piece(data, len(whole), end, stream.read_ns))
 
     @staticmethod
-    def _has_views(stream: Stream, channel: Channel, names: Collection[str], item: Block | Gap) -> bool:
+    def _has_views(stream: Stream, channel: Channel, names: frozenset[str], item: Block | Gap) -> bool:
         """Whether the views of what comes next are at hand; when not, they are a piece nearer."""
         views = channel.views
         assert views is not None
@@ -261,11 +262,11 @@ class Pieces:
         if isinstance(item, Gap) or not item.count:
             return True
         position = Position(item.session, item.first_seq)
-        if views.has(stream, names, position):
+        if views.has(names, position):
             return True
         # What is known of a session that ended long ago is read first.
         channel.context_of(item.session)
-        views.prepare(stream, position, channel.first_seq(item.session), channel.reader.read)
+        views.prepare(stream, names, position, channel.first_seq(item.session), channel.reader.read)
         return False
 
     def _write(self, stream: Stream, texts: list[str], messages: int) -> bytes:

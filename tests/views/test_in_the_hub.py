@@ -1,5 +1,6 @@
 """Views go the way of all messages: live, late, behind, conflated, filtered, saved and restored."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -168,13 +169,79 @@ def test_readers_of_old_messages_share_few_engines_and_all_arrive(rigs: Any) -> 
         for stream in late:
             rig.hub.step(stream)
         turns += 1
-        assert len(rig.hub.channels["itch"].views._again) <= 1
+        assert len(rig.hub.channels["itch"].views.rebuilds) <= 1
         assert turns < 5_000
 
     everything = received(live.sink)
     for stream, begin in zip(late, (1, 50, 200), strict=True):
         assert received(stream.sink) == [each for each in everything if each["header"]["seqN"] >= begin]
-    assert rig.hub.channels["itch"].views._again == {}
+    assert len(rig.hub.channels["itch"].views.rebuilds) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_who_come_back_after_a_restart_have_the_books_rebuilt_once(rigs: Any, name: str) -> None:
+    limits = replace(SMALL, recent_views=300)
+    rig = rigs(limits)
+    rig.roll("S1")
+    live = rig.open(name)
+    rig.run(live)
+    whole = market(900)
+    publish(rig, whole[:500])
+    channel = rig.hub.channels["itch"]
+    rig.journals["itch"].save_checkpoint(channel.position, channel.dump())
+    publish(rig, whole[500:])
+    everything = received(live.sink)
+    rig.close()
+
+    again = rigs(limits)
+    restore(again)
+    rebuilds = again.hub.channels["itch"].views.rebuilds
+    begins = [len(whole) - 7 * at for at in range(1, 31)]
+    random.Random(1).shuffle(begins)
+    stripe = again.hub.channels["itch"].context.stripe_of_raw[Market(4, 5).tickers[0].encode().ljust(8)]
+    late = [again.open(name, resume={"itch": Position("S1", begin)}) for begin in begins]
+    # Others want a part of the same: they are of another group, the books are the same.
+    late += [
+        again.open(name, resume={"itch": Position("S1", begin)}, stripes=frozenset({stripe}))
+        for begin in begins
+    ]
+    in_turns(again, late)
+    later = again.open(name, resume={"itch": Position("S1", begins[0])})
+    again.run(later)
+
+    assert next(rebuilds._numbers) == 1, "the first was the only one"
+    assert len(rebuilds) == rebuilds.waiting == 0
+    for stream, begin in zip([*late[: len(begins)], later], [*begins, begins[0]], strict=True):
+        assert received(stream.sink) == [each for each in everything if each["header"]["seqN"] >= begin]
+
+
+def in_turns(rig: Rig, streams: list[Stream], turns_max: int = 20_000) -> None:
+    """Let streams go on one step each, round after round, until all are live."""
+    turns = 0
+    while behind := [stream for stream in streams if not stream.is_live]:
+        for stream in behind:
+            rig.hub.step(stream)
+        turns += 1
+        assert turns < turns_max
+
+
+def test_readers_far_from_each_other_do_not_take_each_others_books(rigs: Any) -> None:
+    rig = rigs(replace(SMALL, recent_views=5, view_engines=2))
+    rig.roll("S1")
+    live = rig.open("StockBookQuote")
+    rig.run(live)
+    publish(rig, market(600))
+    rebuilds = rig.hub.channels["itch"].views.rebuilds
+    begins = (1, 300, 301, 302, 500)
+    late = [rig.open("StockBookQuote", resume={"itch": Position("S1", begin)}) for begin in begins]
+
+    in_turns(rig, late)
+
+    everything = received(live.sink)
+    for stream, begin in zip(late, begins, strict=True):
+        assert received(stream.sink) == [each for each in everything if each["header"]["seqN"] >= begin]
+    assert next(rebuilds._numbers) <= 10
+    assert len(rebuilds) == 0
 
 
 def test_an_engine_whose_reader_has_stopped_is_given_to_who_waits(rigs: Any) -> None:
