@@ -36,6 +36,7 @@ def restore(channel: Channel, hub: Hub, journal: Journal) -> None:
         first = next(info.first_seq for info in journal.sessions() if info.session == newest.session)
         channel.begin(first)
         position = channel.position
+    began = position.next_seq
     while items := _read(journal, position):
         for item in items:
             if isinstance(item, Gap):
@@ -43,6 +44,13 @@ def restore(channel: Channel, hub: Hub, journal: Journal) -> None:
             else:
                 hub.restore(channel.name, item)
         position = channel.position
+    log.info(
+        "feed=%s event=restored session=%s from=%d to=%d",
+        channel.name,
+        position.session,
+        began,
+        position.next_seq,
+    )
 
 
 def _read(journal: Journal, position: Position) -> Sequence[Block | Gap]:

@@ -43,13 +43,14 @@ backoff_max_s = 0.2
 
 
 class GatewayProcess:
-    """`gateway serve` as its operator starts it. `port` is known once it serves."""
+    """`gateway serve` as its operator starts it. `port`, and what it `said`, are known once it serves."""
 
     def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
         self._config = config
         self._environment = {**ENVIRONMENT, **(environment or {})}
         self._process: Process | None = None
         self.port = 0
+        self.said: list[str] = []
 
     @property
     def process(self) -> Process:
@@ -69,14 +70,14 @@ class GatewayProcess:
             cwd=ROOT,
         )
         assert self._process.stderr is not None
-        said = []
+        self.said = []
         async with asyncio.timeout(within_s):
             while line := (await self._process.stderr.readline()).decode():
-                said.append(line)
+                self.said.append(line)
                 if "ws://" in line:
                     self.port = int(line.rpartition("/mlink")[0].rpartition(":")[2])
                     return
-        raise AssertionError(f"the gateway ended with {await self._process.wait()}:\n{''.join(said)}")
+        raise AssertionError(f"the gateway ended with {await self._process.wait()}:\n{''.join(self.said)}")
 
     async def kill(self) -> None:
         """kill -9, and wait until it is gone."""

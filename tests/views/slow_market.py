@@ -1,10 +1,11 @@
-"""A slow, obvious second implementation of books and prints: lists, searched and added up anew each time.
+"""A slow, obvious second implementation of books, quotes and prints: lists, searched and added up each time.
 
 It reads messages by slices of its own and shares no code with the gateway. What a day can't hold is left
 out as docs/views.md says: orders of no shares, a reference added while it is live, more taken away than was.
 """
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 
 @dataclass
@@ -119,6 +120,14 @@ class SlowMarket:
             for price in sorted({order.price for order in mine}, reverse=side == "B")
         ]
 
+    def two_levels(self, locate: int) -> list[tuple[int, int]]:
+        """(price, shares) of the two best bids, then of the two best asks."""
+        return [
+            (price, shares)
+            for side in "BS"
+            for price, shares, _ in [*self.levels(locate, side), (0, 0, 0), (0, 0, 0)][:2]
+        ]
+
     def queue(self, locate: int, side: str, price: int) -> list[tuple[int, int]]:
         return [
             (order.reference, order.shares)
@@ -138,3 +147,53 @@ class SlowMarket:
 
 def number(message: bytes, at: int, size: int) -> int:
     return int.from_bytes(message[at : at + size], "big")
+
+
+# What SystemEvent and StockTradingAction say of a market, in MLink's words.
+DAY = {"O": "Closed", "S": "PreOpen", "Q": "Open", "M": "AfterHours", "E": "Closed", "C": "Closed"}
+STATES = {"H": "Halted", "P": "Halted", "Q": "PreCross"}
+
+
+@dataclass
+class SlowQuotes:
+    """What StockBookQuote tells of a generated market: all fields but the time of receipt.
+
+    Each ticker has a market of its own, so that thousands of messages take seconds only: for messages whose
+    locate code is that of their order.
+    """
+
+    markets: dict[int, SlowMarket] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    states: dict[int, str] = field(default_factory=dict)
+    day: str = "None"
+    newest: dict[str, tuple[int, dict[str, object]]] = field(default_factory=dict)
+
+    def take(self, seq: int, message: bytes) -> dict[str, object] | None:
+        """One message; the quote that it causes."""
+        kind, locate = chr(message[0]), number(message, 1, 2)
+        if kind == "S":
+            self.day = DAY[chr(message[11])]
+        if kind == "R":
+            self.names[locate] = message[11:19].decode().rstrip()
+        if kind == "H":
+            self.states[locate] = chr(message[19])
+        market = self.markets.setdefault(locate, SlowMarket())
+        before = market.two_levels(locate)
+        market.take(message)
+        after = market.two_levels(locate)
+        if before == after:
+            return None
+        same_prices = [price for price, _ in before] == [price for price, _ in after]
+        (bid1, bid2, ask1, ask2) = after
+        quote: dict[str, object] = {
+            "pkey": {"ticker": {"at": "EQT", "ts": "NMS", "tk": self.names[locate]}},
+            "updateType": "SizeChange" if same_prices else "PriceChange",
+            "marketStatus": STATES.get(self.states.get(locate, ""), self.day),
+            "srcTimestamp": number(message, 5, 6),
+        }
+        for name, (price, size) in (("bid", bid1), ("ask", ask1)):
+            quote |= {f"{name}Price1": Decimal(price) / 10_000, f"{name}Size1": size}
+        for name, (price, size) in (("bid", bid2), ("ask", ask2)):
+            quote |= {f"{name}Price2": Decimal(price) / 10_000, f"{name}Size2": size}
+        self.newest[self.names[locate]] = seq, quote
+        return quote

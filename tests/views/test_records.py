@@ -361,9 +361,9 @@ def test_quotes_alone_are_those_of_a_slow_market(messages: list[bytes]) -> None:
 
     for seq, each in enumerate(messages, start=1):
         quotes = told(fast, each, first_seq=seq)
-        before = {locate: two_levels(slow, locate) for locate in (1, 2)}
+        before = {locate: slow.two_levels(locate) for locate in (1, 2)}
         slow.take(each)
-        changed = [locate for locate in (1, 2) if two_levels(slow, locate) != before[locate]]
+        changed = [locate for locate in (1, 2) if slow.two_levels(locate) != before[locate]]
         assert len(quotes) == len(changed)
         held.update({record["pkey"]["ticker"]["tk"]: record for _, _, record in quotes})
         for locate, ticker in ((1, "AAPL"), (2, "MSFT")):
@@ -372,15 +372,7 @@ def test_quotes_alone_are_those_of_a_slow_market(messages: list[bytes]) -> None:
                 (quote.get(f"{side}Price{at}", 0) * 10_000, quote.get(f"{side}Size{at}", 0))
                 for side in ("bid", "ask")
                 for at in (1, 2)
-            ] == two_levels(slow, locate)
-
-
-def two_levels(slow: SlowMarket, locate: int) -> list[tuple[int, int]]:
-    return [
-        (price, size)
-        for side in "BS"
-        for price, size, _ in [*slow.levels(locate, side), (0, 0, 0), (0, 0, 0)][:2]
-    ]
+            ] == slow.two_levels(locate)
 
 
 @settings(max_examples=60, deadline=None)
