@@ -49,6 +49,10 @@ class Errand:
         except OSError as exc:
             self.error = JournalError(f"{self.name}: {exc}")
             log.error("journal=%s event=failed detail=%r", self.name, str(exc))
+        except BaseException as exc:
+            # A bug of ours; whoever waits must not take it for done.
+            self.error = JournalError(f"{self.name}: {exc!r}")
+            raise
         finally:
             self._done.set()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gateway.errors import JournalError
 from gateway.journal import names, rows
 from gateway.journal.errors import JournalBusy, JournalFailed
 from gateway.journal.limits import JournalLimits
@@ -144,6 +145,13 @@ class Syncer:
                     log.error("journal=%s event=sync-failed detail=%r", self._path, str(exc))
                 except sqlite3.Error as exc:
                     self._judge(exc)
+                except JournalError as exc:
+                    # It could not be opened, as when there are no descriptors left: the next round may.
+                    log.warning("journal=%s event=checkpoint-failed detail=%r", self._path, str(exc))
+        except BaseException as exc:
+            # A bug of ours. Without this thread nothing that is committed would get onto the disk.
+            self._fail(f"the thread that waits for the disk has ended: {exc!r}")
+            raise
         finally:
             if connection is not None:
                 connection.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import JournalError
 from gateway.journal import Journal, JournalBusy, JournalFailed, JournalLimits, PositionTooOld, saving
 from gateway.journal.session_file import SessionFile
 from gateway.values import Position
@@ -220,3 +221,20 @@ def test_a_note_of_damage_that_is_not_there_any_more_costs_nothing(tmp_path: Pat
         assert journal.repaired == []
         assert not note.exists()
         assert journal.read(Position("DAY1", 1)) == [numbered(1, 10)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_work_that_ends_by_a_bug_is_not_taken_for_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buggy(*given: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with Journal(tmp_path, "itch", background=True) as journal:
+        with monkeypatch.context() as patched:
+            patched.setattr(SessionFile, "create", buggy)
+            with pytest.raises(JournalError, match="a bug"):
+                journal.roll("DAY1")
+
+        assert journal.sessions() == []
+        assert journal.roll("DAY1") == Position("DAY1", 1)
