@@ -180,6 +180,7 @@ class Journal(JournalReader):
                     self._finishing.must_be_done(self.limits.roll_wait_s)
                 self._start(self._found[-1]).file.mark_ended(None)
             return Position(session, self._one_running().next_seq)
+        self._forget_moved()
         for name in self._found:
             if name.session == session:
                 raise JournalError(
@@ -222,6 +223,7 @@ class Journal(JournalReader):
 
     def retain(self, now_ns: int) -> list[SessionInfo]:
         """Remove sessions that are too old, and the oldest while all are too large. Never the newest."""
+        self._forget_moved()
         gone = retention.overdue(self.sessions(), self.folder, self.limits, now_ns)
         for info in gone:
             name = next(name for name in self._found if name.order == info.order)
@@ -324,6 +326,10 @@ class Journal(JournalReader):
         if self._running is not None and name == self._running.name:
             return self._running.file
         return super()._file(name)
+
+    def _forget_moved(self) -> None:
+        """Older sessions whose files somebody has taken away are not ours any more."""
+        self._found[:-1] = [name for name in self._found[:-1] if name.in_folder(self.folder).exists()]
 
     def _let_go(self, name: FileName) -> None:
         """Close what readers have open of a session."""

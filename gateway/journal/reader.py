@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gateway.errors import BadRequest, JournalError
+from gateway.errors import BadRequest, ConfigError, JournalError
 from gateway.journal import checkpoint, names, removed
 from gateway.journal.errors import PositionInFuture, PositionTooOld, PositionUnknown
 from gateway.journal.names import FileName
@@ -58,7 +58,12 @@ class JournalReader:
 
     def sessions(self) -> list[SessionInfo]:
         """All sessions in the order in which they came; one that can't be read says so in `damage`."""
-        return [self._info(name) for name in self._names()]
+        return [info for name in self._names() if (info := self._info(name)) is not None]
+
+    def has_session(self, session: str) -> bool:
+        """Whether a session of this name is had; one whose file was moved away is not."""
+        named = (name for name in self._names() if name.session == session)
+        return any(name.in_folder(self.folder).exists() for name in named)
 
     def ended(self) -> bool:
         """Whether the newest session has ended, so that the next message will be another session's."""
@@ -167,7 +172,11 @@ class JournalReader:
             self._open.pop(name.order).close()
         while len(self._open) >= self._open_files_max:
             self._open.popitem(last=False)[1].close()
-        file = self._open[name.order] = SessionFile(self.folder, name)
+        try:
+            file = self._open[name.order] = SessionFile(self.folder, name)
+        except ConfigError as exc:
+            # Of a newer format: that stops a start, but nobody who has begun already.
+            raise JournalError(str(exc)) from exc
         return file
 
     def _is_current(self, file: SessionFile) -> bool:
@@ -176,11 +185,16 @@ class JournalReader:
         except FileNotFoundError:
             return False
 
-    def _info(self, name: FileName) -> SessionInfo:
+    def _info(self, name: FileName) -> SessionInfo | None:
+        """None when the file is not there any more."""
+        path = name.in_folder(self.folder)
         try:
             return self._file(name).info()
         except JournalError as exc:
-            path = name.in_folder(self.folder)
+            try:
+                changed_ns = path.stat().st_mtime_ns
+            except FileNotFoundError:
+                return None
             return SessionInfo(
                 feed=self.feed,
                 session=name.session,
@@ -190,7 +204,7 @@ class JournalReader:
                 next_seq=0,
                 messages=0,
                 # Retention must not take it for age-old.
-                started_ns=path.stat().st_mtime_ns,
+                started_ns=changed_ns,
                 ended_ns=None,
                 first_received_ns=None,
                 last_received_ns=None,

@@ -145,7 +145,7 @@ class Intake:
         self._published = Position(declared.session, declared.to_seq + 1)
 
     def has_session(self, session: str) -> bool:
-        return any(info.session == session for info in self._journal.sessions())
+        return self._journal.has_session(session)
 
     def _compare(self, block: Block) -> Overlap:
         """Hold messages that were had already against the journal, as far as it still has them."""

@@ -1,6 +1,8 @@
 """Sessions in order, rolled, aged out, locked; readers beside the writer."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from gateway.journal import (
     JournalReader,
     PositionTooOld,
     PositionUnknown,
+    rows,
 )
 from gateway.values import Gap, Position
 from tests.journal.blocks import RECEIVED_NS, numbered, read_all
@@ -240,3 +243,41 @@ def test_numbers_above_what_can_be_stored_are_refused(tmp_path: Path) -> None:
         with pytest.raises(JournalError, match="9223372036854775809"):
             journal.write([numbered(2**63 - 5, 3), numbered(2**63 - 2, 3), numbered(2**63 + 1, 1)])
         assert journal.position() == Position("DAY1", 2**63 - 5)
+
+
+def test_a_session_whose_file_was_moved_away_may_come_again(tmp_path: Path) -> None:
+    """As the operator is told to do when an upstream uses its names anew; it takes no restart."""
+    limits = JournalLimits(open_files_max=1)
+    with days(tmp_path, "DAY1", "DAY2", "DAY3", limits=limits) as journal:
+        assert journal.has_session("DAY1")
+        with pytest.raises(JournalError, match="move the file away"):
+            journal.roll("DAY1")
+        (path,) = (tmp_path / "itch").glob("*-DAY1.sqlite")
+        path.rename(tmp_path / path.name)
+
+        assert not journal.has_session("DAY1")
+        assert [info.session for info in journal.sessions()] == ["DAY2", "DAY3"]
+        assert journal.retain(RECEIVED_NS) == []
+        assert journal.roll("DAY1") == Position("DAY1", 1)
+        journal.write([numbered(1, 100, session="DAY1")])
+        assert [info.session for info in journal.sessions()] == ["DAY2", "DAY3", "DAY1"]
+
+
+def test_an_old_file_of_a_newer_format_is_told_and_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    """After a downgrade: those of this format are served, and what is kept for how long is looked at."""
+    with days(tmp_path, "DAY1", "DAY2") as journal:
+        path = journal.sessions()[0].path
+    with closing(sqlite3.connect(path)) as connection, connection:
+        crc = rows.session_crc((2, "itch", "DAY1", 1, 0, None, None))
+        connection.execute(
+            f"UPDATE session SET format = 2, started_ns = 0, ended_ns = NULL, end_seq = NULL, crc32 = {crc}"
+        )
+
+    with Journal(tmp_path, "itch", JournalLimits(keep_age_s=86_400)) as journal:
+        told, fine = journal.sessions()
+        assert "has format 2, this gateway knows up to 1: upgrade it" in str(told.damage)
+        assert fine.damage is None
+        assert journal.retain(RECEIVED_NS) == []
+        with pytest.raises(JournalError, match="has format 2"):
+            journal.read(Position("DAY1", 1))
+        assert journal.damaged == {}
