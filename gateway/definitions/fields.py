@@ -29,6 +29,8 @@ UNITS = tuple(
     f"{unit}{since}" for since in ("-since-midnight", "-since-epoch", "") for unit in ("ns", "us", "ms", "s")
 )
 
+CASE_FREE = "expected names that differ by more than case, as subscribers write them without it"
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _THEIRS = {"name", "type", "ref", "def", "array", "length_type", "endian", "length", "default"}
 _OURS = {"decimals", "unit", "ticker", "locate", "optional"}
@@ -68,12 +70,16 @@ class FieldReader:
     def fields(self, elements: Iterable[Element], owner: Element) -> tuple[Field, ...]:
         """The fields of a record or a message, whose names differ and whose number has a limit."""
         fields: dict[str, Field] = {}
+        spelled: dict[str, str] = {}
         for element in elements:
             if element.tag != "field":
                 element.fail("expected a <field>")
             each = self.field(element)
+            other = spelled.setdefault(each.name.casefold(), each.name)
             if each.name in fields:
                 element.fail(f"{owner} has two fields {each.name!r}")
+            if other != each.name:
+                element.fail(f"{owner} has {other!r} and {each.name!r}; {CASE_FREE}")
             if (depth := self._depth(each.type)) > DEPTH_MAX:
                 element.fail(f"records and lists nest {depth} deep; expected at most {DEPTH_MAX}")
             fields[each.name] = each
@@ -116,10 +122,13 @@ class FieldReader:
             size = fixed_size(each.type)
             if size is None or size > 254 or isinstance(each.type, RecordType):
                 child.fail("expected a plain type of 1 to 254 bytes")
-            if re.fullmatch(r"tag\d+", each.name):
+            if re.fullmatch(r"tag\d+", each.name, re.IGNORECASE):
                 child.fail(f"name={each.name!r}; expected another, this one is for tags without a definition")
             if number in tags or each.name in {other.name for other in tags.values()}:
                 child.fail(f"tag {number} or name {each.name!r} stands here twice")
+            for other in tags.values():
+                if other.name.casefold() == each.name.casefold():
+                    child.fail(f"{other.name!r} and {each.name!r}; {CASE_FREE}")
             tags[number] = each
         self.appendages[name] = AppendageType(name, MappingProxyType(tags))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.definitions.document import Element, parse_document
 from gateway.definitions.enums import read_enum
 from gateway.definitions.errors import DefinitionError
-from gateway.definitions.fields import FieldReader, check_name
+from gateway.definitions.fields import CASE_FREE, FieldReader, check_name
 from gateway.definitions.messages import read_message
 from gateway.definitions.model import Definitions, MessageDefinition
 
@@ -58,7 +58,9 @@ def read_definitions(data: bytes, file: str) -> Definitions:
         root.fail("defines no message; expected at least one <message> in <messages-root>")
     _check_unique(messages, sections["messages-root"])
     enums = {name: enum for name, (enum, _) in reader.enums.items()}
-    return Definitions(file, messages, enums, _ticker_name(messages, sections["messages-root"]))
+    ticker = _ticker_name(messages, sections["messages-root"])
+    _check_added_ticker(ticker, messages, sections["messages-root"])
+    return Definitions(file, messages, enums, ticker)
 
 
 def _sections(root: Element) -> dict[str, list[Element]]:
@@ -111,3 +113,19 @@ def _ticker_name(messages: tuple[MessageDefinition, ...], elements: list[Element
                 )
             name = message.ticker_field.name
     return name
+
+
+def _check_added_ticker(
+    ticker: str | None, messages: tuple[MessageDefinition, ...], elements: list[Element]
+) -> None:
+    """The directory's ticker comes to the fields of messages that carry only its code."""
+    for message, element in zip(messages, elements, strict=True):
+        for each in message.fields:
+            if (
+                ticker is not None
+                and message.locate_field is not None
+                and message.ticker_field is None
+                and each.name != ticker
+                and each.name.casefold() == ticker.casefold()
+            ):
+                element.fail(f"{each.name!r} beside the directory's {ticker!r}; {CASE_FREE}")

@@ -30,6 +30,8 @@ from gateway.definitions.types import truth
 
 _THEIRS = {"id", "message-id", "message-group", "direction"}
 _OURS = {"kind", "key", "directory", "length"}
+# Control messages begin so, in either direction; no client could tell one from the other.
+_CONTROL = "mlink"
 
 
 def read_message(element: Element, reader: FieldReader) -> MessageDefinition:
@@ -37,6 +39,8 @@ def read_message(element: Element, reader: FieldReader) -> MessageDefinition:
         element.fail("expected a <message>")
     check_attributes(element, _THEIRS | _OURS)
     name = check_name(element.need("id", "the name of the message"), "id", element)
+    if name.casefold().startswith(_CONTROL):
+        element.fail(f"id={name!r}; expected a name that does not begin with MLink, as control messages do")
     id_byte = _id_byte(element.need("message-id", "a decimal number or one character"), element)
     fields = reader.fields(only_child(element, "fields"), element)
     key = tuple(re.split(r"[\s,]+", (element.get("key") or "").strip(" ,"))) if element.get("key") else ()

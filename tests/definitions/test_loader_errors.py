@@ -109,6 +109,11 @@ def test_a_wrong_field_is_named_with_its_line_and_what_was_expected(case: str) -
 
 
 WRONG_MESSAGES = {
+    "a field that differs by case only": (
+        '<field name="x" type="byte"/><field name="X" type="byte"/>',
+        "",
+        "has 'x' and 'X'; expected names that differ by more than case",
+    ),
     "two fields of one name": ('<field name="a" type="byte"/>' * 2, "", "two fields 'a'"),
     "a wrong expected length": ('<field name="a" type="uint_4"/>', 'length="4"', "add up to length '5'"),
     "a key that is no field": ('<field name="a" type="byte"/>', 'key="b"', "expected one of a"),
@@ -217,6 +222,44 @@ WRONG_FILES = {
         '<tag number="1" name="b" type="byte"/></appendage></appendages-root></root>',
         2,
         "twice",
+    ),
+    "a tag that differs by case only": (
+        '<root><appendages-root><appendage id="A"><tag number="1" name="firm" type="byte"/>\n'
+        '<tag number="2" name="Firm" type="byte"/></appendage></appendages-root></root>',
+        2,
+        "'firm' and 'Firm'; expected names that differ by more than case",
+    ),
+    "a field of a record that differs by case only": (
+        '<root><records-root><record id="A"><fields><field name="bid" type="byte"/>\n'
+        '<field name="BID" type="byte"/></fields></record></records-root></root>',
+        2,
+        "has 'bid' and 'BID'; expected names that differ by more than case",
+    ),
+    "a field that differs by case only from the ticker that is added": (
+        f'<root><messages-root><message id="R" message-id="R" direction="outgoing" directory="true"><fields>'
+        f"{CODE}{STOCK}</fields></message>\n"
+        f'<message id="P" message-id="P" direction="outgoing"><fields>{CODE}'
+        '<field name="Stock" type="byte"/></fields></message></messages-root></root>',
+        2,
+        "'Stock' beside the directory's 'stock'; expected names that differ by more than case",
+    ),
+    "a message that is called like a control message": (
+        '<root><messages-root>\n<message id="MLinkStream" message-id="A" direction="outgoing"/></messages-root>'
+        "</root>",
+        2,
+        "expected a name that does not begin with MLink",
+    ),
+    "a message that is called like one, whatever the case": (
+        '<root><messages-root>\n<message id="mlinkDepth" message-id="A" direction="outgoing"/></messages-root>'
+        "</root>",
+        2,
+        "expected a name that does not begin with MLink",
+    ),
+    "a tag that looks like an undefined one, but for case": (
+        '<root><appendages-root><appendage id="A">\n<tag number="1" name="Tag2" type="byte"/></appendage>'
+        "</appendages-root></root>",
+        2,
+        "without a definition",
     ),
     "a tag that looks like an undefined one": (
         '<root><appendages-root><appendage id="A">\n<tag number="1" name="tag2" type="byte"/></appendage>'
