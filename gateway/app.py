@@ -92,13 +92,7 @@ class Gateway:
     async def run(self, ready: Callable[["Gateway"], None] | None = None) -> None:
         """Serve until `stop`. `ready` is called once subscribers can connect."""
         loop = asyncio.get_running_loop()
-        server = self._settings.server
-        hub = Hub(
-            HubLimits(backlog_bytes_max=server.write_buffer_high_bytes, latest_keys_max=server.keys_max),
-            loop.call_soon,
-            time.time_ns,
-            notice_text,
-        )
+        hub = Hub(_hub_limits(self._settings), loop.call_soon, time.time_ns, notice_text)
         self._hub = hub
         journals = self._journals
         try:
@@ -227,7 +221,7 @@ class Gateway:
 
 def _changed(before: Settings, after: Settings) -> Iterator[str]:
     """What differs and is taken over by a restart only."""
-    for table in ("server", "journal", "keys", "jwt"):
+    for table in ("server", "journal", "views", "keys", "jwt"):
         ours, theirs = getattr(before, table), getattr(after, table)
         for key in type(ours).model_fields:
             if getattr(ours, key) != getattr(theirs, key):
@@ -236,6 +230,17 @@ def _changed(before: Settings, after: Settings) -> Iterator[str]:
     ours, theirs = ([each.model_copy(update=login) for each in which.feeds] for which in (before, after))
     if ours != theirs:
         yield "feeds"
+
+
+def _hub_limits(settings: Settings) -> HubLimits:
+    server, views = settings.server, settings.views
+    return HubLimits(
+        backlog_bytes_max=server.write_buffer_high_bytes,
+        latest_keys_max=server.keys_max,
+        recent_views=views.recent_messages,
+        view_states_bytes=views.states_bytes,
+        view_engines=views.engines,
+    )
 
 
 def _codecs(feed: FeedSettings) -> Codecs:

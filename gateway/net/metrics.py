@@ -11,26 +11,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily as Count
-from prometheus_client.core import GaugeMetricFamily as Gauge
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from gateway.histogram import Histogram
 from gateway.hub import Hub, State
 from gateway.journal import Journal
 from gateway.net.attendance import Attendance
 from gateway.net.feed import Feed
 from gateway.net.feed_values import FeedHealth, FeedState
+from gateway.net.metric_families import Values, count_of, gauge_of, histogram_of
+from gateway.net.view_metrics import of_views
 from gateway.net.websocket import SubscriberConnection
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-PREFIX = "soup_gateway_"
 DISTRIBUTION = "soup-gateway"
-
-Labels = tuple[str, ...]
-Values = Iterable[tuple[Labels, float]]
 
 
 class Metrics(Collector):
@@ -62,7 +57,7 @@ class Metrics(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge(
+        yield gauge_of(
             "build_info",
             "The version that runs; always 1.",
             ("version", "python"),
@@ -70,6 +65,7 @@ class Metrics(Collector):
         )
         yield from self._of_feeds({name: feed.health for name, feed in self._feeds.items()})
         yield from self._of_messages()
+        yield from of_views(self._hub.channels)
         yield from self._of_journals()
         yield from self._of_hub()
         yield from self._of_streams()
@@ -80,12 +76,12 @@ class Metrics(Collector):
             return [((name,), value(feed)) for name, feed in feeds.items()]
 
         def gauge(name: str, help: str, value: Callable[[FeedHealth], float]) -> Metric:
-            return _gauge(f"feed_{name}", help, ("feed",), each(value))
+            return gauge_of(f"feed_{name}", help, ("feed",), each(value))
 
         def count(name: str, help: str, value: Callable[[FeedHealth], float]) -> Metric:
-            return _count(f"feed_{name}", help, ("feed",), each(value))
+            return count_of(f"feed_{name}", help, ("feed",), each(value))
 
-        yield _gauge(
+        yield gauge_of(
             "feed_state",
             "1 for the state that the feed is in, 0 for the others.",
             ("feed", "state"),
@@ -95,7 +91,7 @@ class Metrics(Collector):
                 for state in FeedState
             ],
         )
-        yield _gauge(
+        yield gauge_of(
             "feed_info",
             "Session and endpoint that the feed is at; always 1.",
             ("feed", "session", "endpoint"),
@@ -133,7 +129,7 @@ class Metrics(Collector):
         yield count(
             "diverged_messages", "Messages that came again with other bytes.", lambda feed: feed.diverged
         )
-        yield _count(
+        yield count_of(
             "feed_reconnects",
             "Connections to the upstream that ended or were never made, by reason.",
             ("feed", "reason"),
@@ -143,7 +139,7 @@ class Metrics(Collector):
                 for reason, count in feed.reconnects.items()
             ],
         )
-        yield _gauge(
+        yield gauge_of(
             "feed_endpoint_lag_seconds",
             "How much later than the first one this endpoint delivers, while several are connected.",
             ("feed", "endpoint"),
@@ -156,7 +152,7 @@ class Metrics(Collector):
 
     def _of_messages(self) -> Iterator[Metric]:
         routers = {name: channel.router for name, channel in self._hub.channels.items()}
-        yield _count(
+        yield count_of(
             "feed_undecodable_messages",
             "Messages that did not fit their definition, by type.",
             ("feed", "message"),
@@ -166,7 +162,7 @@ class Metrics(Collector):
                 for name, count in each.undecodable.items()
             ],
         )
-        yield _count(
+        yield count_of(
             "feed_unknown_messages",
             "Messages of a type that the definitions do not have.",
             ("feed",),
@@ -176,37 +172,37 @@ class Metrics(Collector):
     def _of_journals(self) -> Iterator[Metric]:
         journals = self._journals.items()
         positions = [(name, journal.position()) for name, journal in journals]
-        yield _gauge(
+        yield gauge_of(
             "journal_next_sequence_number",
             "The number that the journal waits for.",
             ("feed",),
             [((name,), position.next_seq) for name, position in positions if position is not None],
         )
-        yield _gauge(
+        yield gauge_of(
             "journal_size_bytes",
             "What the journal's files take on the disk.",
             ("feed",),
             [((name,), journal.size_bytes()) for name, journal in journals],
         )
-        yield _gauge(
+        yield gauge_of(
             "journal_failed",
             "1 when nothing can be written any more until a restart.",
             ("feed",),
             [((name,), journal.failure is not None) for name, journal in journals],
         )
-        yield _gauge(
+        yield gauge_of(
             "journal_damaged_sessions",
             "Sessions in which damage was found; the next start repairs them.",
             ("feed",),
             [((name,), len(journal.damaged)) for name, journal in journals],
         )
-        yield _gauge(
+        yield gauge_of(
             "journal_fsync_waiting_seconds",
             "How long the fsync that is under way has taken so far.",
             ("feed",),
             [((name,), journal.stalled_s()) for name, journal in journals],
         )
-        yield _histogram(
+        yield histogram_of(
             "journal_fsync_seconds",
             "How long the disk took for each fsync.",
             ("feed",),
@@ -215,33 +211,33 @@ class Metrics(Collector):
 
     def _of_hub(self) -> Iterator[Metric]:
         hub = self._hub
-        yield _gauge("hub_groups", "Different selections that are running.", (), [((), hub.groups)])
-        yield _count(
+        yield gauge_of("hub_groups", "Different selections that are running.", (), [((), hub.groups)])
+        yield count_of(
             "hub_encoding_seconds",
             "Time spent on decoding live messages and writing them as JSON.",
             ("feed",),
             [((name,), channel.encoding_ns / 1e9) for name, channel in hub.channels.items()],
         )
-        yield _histogram(
+        yield histogram_of(
             "delivery_latency_seconds",
             "From the receipt of the oldest message of a write to the write of the last live subscriber.",
             (),
             [((), hub.tally.written_s)],
         )
-        yield _histogram(
+        yield histogram_of(
             "catch_up_lag_seconds",
             "How old the newest message of each piece was that a subscriber was served from the journal.",
             (),
             [((), hub.tally.caught_up_s)],
         )
         sent = hub.tally.sent_by_stripe()
-        yield _count(
+        yield count_of(
             "stripe_sent_messages",
             "Messages sent in streams of one stripe, of several, and of all.",
             ("stripe",),
             [((stripe,), messages) for stripe, (messages, _) in sent.items()],
         )
-        yield _count(
+        yield count_of(
             "stripe_sent_bytes",
             "Bytes of these as they went over the wire.",
             ("stripe",),
@@ -256,19 +252,19 @@ class Metrics(Collector):
             if stream.state is State.BEHIND:
                 behind = self._hub.lag(stream)
                 messages, seconds = max(messages, behind[0]), max(seconds, behind[1])
-        yield _gauge(
+        yield gauge_of(
             "streams",
             "Streams that are running, by where their next bytes come from.",
             ("state",),
             [((state.name.lower(),), states[state]) for state in State if state is not State.CLOSED],
         )
-        yield _gauge(
+        yield gauge_of(
             "streams_lag_max_seconds",
             "How old the newest message is that the stream furthest behind has been sent.",
             (),
             [((), seconds)],
         )
-        yield _gauge(
+        yield gauge_of(
             "streams_lag_max_messages",
             "Messages that the stream furthest behind has not looked at yet.",
             (),
@@ -277,54 +273,28 @@ class Metrics(Collector):
 
     def _of_subscribers(self) -> Iterator[Metric]:
         present, attendance = self._subscribers(), self._attendance
-        yield _gauge("subscribers", "Subscribers that are connected.", (), [((), len(present))])
-        yield _gauge(
+        yield gauge_of("subscribers", "Subscribers that are connected.", (), [((), len(present))])
+        yield gauge_of(
             "subscriber_backlog_bytes",
             "Bytes that wait in memory for subscribers, all together.",
             (),
             [((), sum(each.backlog() for each in present))],
         )
-        yield _count(
+        yield count_of(
             "subscriber_sent_bytes",
             "Bytes given to subscribers' sockets.",
             (),
             [((), attendance.past_bytes + sum(each.bytes_written for each in present))],
         )
-        yield _count(
+        yield count_of(
             "subscribers_ended",
             "Subscribers that are gone: left by themselves, lost with the line, or closed by us and why.",
             ("reason",),
             [((reason,), count) for reason, count in attendance.ended.items()],
         )
-        yield _count(
+        yield count_of(
             "requests_refused",
             "Requests for a WebSocket or for monitoring that were turned away, by HTTP status.",
             ("status",),
             [((str(int(status)),), count) for status, count in attendance.refused.items()],
         )
-
-
-def _gauge(name: str, help: str, labels: Labels, values: Values) -> Metric:
-    family = Gauge(PREFIX + name, help, labels=labels)
-    for label_values, value in values:
-        family.add_metric(label_values, float(value))
-    return family
-
-
-def _count(name: str, help: str, labels: Labels, values: Values) -> Metric:
-    family = Count(PREFIX + name, help, labels=labels)
-    for label_values, value in values:
-        family.add_metric(label_values, float(value))
-    return family
-
-
-def _histogram(name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, Histogram]]) -> Metric:
-    family = HistogramMetricFamily(PREFIX + name, help, labels=labels)
-    for label_values, histogram in values:
-        buckets = [(_bound(bound), count) for bound, count in histogram.cumulative()]
-        family.add_metric(label_values, buckets, histogram.sum)
-    return family
-
-
-def _bound(value: float) -> str:
-    return "+Inf" if value == float("inf") else str(value)

@@ -19,6 +19,7 @@ from gateway.settings.sections import (
     LogSettings,
     ServerSettings,
     StripesSettings,
+    ViewsSettings,
 )
 from gateway.settings.sources import lay_environment_over, read_file, read_secret_files
 from gateway.settings.types import AsTuple, Conflict, Section
@@ -33,6 +34,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StripesSettings",
+    "ViewsSettings",
     "load_settings",
 ]
 
@@ -42,6 +44,7 @@ class Settings(Section):
 
     server: ServerSettings = ServerSettings()
     journal: JournalSettings = JournalSettings()
+    views: ViewsSettings = ViewsSettings()
     stripes: StripesSettings = StripesSettings()
     keys: KeysSettings = KeysSettings()
     jwt: JwtSettings = JwtSettings()

@@ -1,4 +1,4 @@
-"""The tables of `gateway.toml` that are about the gateway itself: server, journal, stripes, keys, JWT, log.
+"""The tables of `gateway.toml` about the gateway itself: server, journal, views, stripes, keys, JWT, log.
 
 Each key stands in `config/gateway.toml` with its unit and what happens when it is too small; a test holds
 the two together. Knows nothing of where the values come from.
@@ -104,6 +104,14 @@ class JournalSettings(Section):
     retention_bytes: int = Field(default=50 * GIB, ge=16 * MIB, le=1 << 50)
     fsync_ms: float = Field(default=100.0, ge=1, le=10_000)
     checkpoint_s: float = Field(default=30.0, ge=0.5, le=3_600)
+
+
+class ViewsSettings(Section):
+    """What views of a feed keep for streams that fall behind or ask for old records; of each feed."""
+
+    recent_messages: int = Field(default=20_000, ge=100, le=10_000_000)
+    states_bytes: int = Field(default=64 * MIB, ge=64 * KIB, le=64 * GIB)
+    engines: int = Field(default=4, ge=1, le=64)
 
 
 class StripesSettings(Section):

@@ -97,7 +97,8 @@ def test_each_number_is_bounded_and_tells_its_unit_and_what_too_small_does(key: 
     assert {Ge, Le} <= kinds, f"{key} has no bounds"
     if key in ("server.port", "feeds.sequence"):  # Names of things, not amounts.
         return
-    assert re.search(r"Seconds|Milliseconds|Bytes|Days|Connections|Streams|Requests|keys|Part", COMMENTS[key])
+    units = r"Seconds|Milliseconds|Bytes|Days|Connections|Streams|Requests|Messages|Books|keys|Part"
+    assert re.search(units, COMMENTS[key])
     assert "Too small:" in COMMENTS[key]
 
 
@@ -117,5 +118,6 @@ def test_the_shipped_file_loads_to_the_defaults(tmp_path: Path) -> None:
 
     assert loaded.server == Settings().server
     assert loaded.journal == Settings().journal
+    assert loaded.views == Settings().views
     assert loaded.stripes.file == SHIPPED.parent / "stripes.toml"
     assert loaded.feeds[0].endpoints[0].host == "127.0.0.1"
