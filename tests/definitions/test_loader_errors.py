@@ -169,6 +169,8 @@ def test_a_wrong_message_is_named_with_what_was_expected(case: str) -> None:
     assert caught.value.line in (2, 4)
 
 
+MESSAGE = '<message id="{}" message-id="{}" direction="{}"/>'
+
 WRONG_FILES = {
     "an unknown section": ("<root><message-root/></root>", 1, "expected enums-root, fielddef-root"),
     "a section twice": ("<root><messages-root/>\n<messages-root/></root>", 2, "stands here twice"),
@@ -244,14 +246,12 @@ WRONG_FILES = {
         "'Stock' beside the directory's 'stock'; expected names that differ by more than case",
     ),
     "a message that is called like a control message": (
-        '<root><messages-root>\n<message id="MLinkStream" message-id="A" direction="outgoing"/></messages-root>'
-        "</root>",
+        f"<root><messages-root>\n{MESSAGE.format('MLinkStream', 'A', 'outgoing')}</messages-root></root>",
         2,
         "expected a name that does not begin with MLink",
     ),
     "a message that is called like one, whatever the case": (
-        '<root><messages-root>\n<message id="mlinkDepth" message-id="A" direction="outgoing"/></messages-root>'
-        "</root>",
+        f"<root><messages-root>\n{MESSAGE.format('mlinkDepth', 'A', 'outgoing')}</messages-root></root>",
         2,
         "expected a name that does not begin with MLink",
     ),
@@ -290,9 +290,6 @@ def test_a_wrong_file_is_named_with_the_line_and_what_was_expected(case: str) ->
 
     assert (caught.value.file, caught.value.line) == ("mine.xml", line)
     assert expected in caught.value.problem
-
-
-MESSAGE = '<message id="{}" message-id="{}" direction="{}"/>'
 
 
 @pytest.mark.parametrize(
