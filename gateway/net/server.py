@@ -1,6 +1,6 @@
-"""The one port: who may connect, what they get before a WebSocket stands, and the order of good night.
+"""The one port: it listens, has the subscribers there are, and knows the order of good night.
 
-Knows handshakes, places, and the subscribers there are; what a subscriber says is its own.
+Who gets in is the admission's to say, what a subscriber says is its own.
 """
 
 import asyncio
@@ -9,25 +9,21 @@ import ssl
 import time
 from collections.abc import Callable, Collection
 from functools import partial
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
 
-import orjson
 from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import InvalidHeader
-from websockets.http11 import Request, Response
 
 from gateway.errors import ConfigError
 from gateway.hub import Hub
 from gateway.net import deflate, rest
-from gateway.net.access import Access, Authority, origin_allowed
+from gateway.net.access import Authority
+from gateway.net.admission import Admission, address_of
 from gateway.net.attendance import Attendance
 from gateway.net.feed_values import FeedNotice
 from gateway.net.health import Health
-from gateway.net.http import Pages, is_from_here, is_own_host, json_body, refuse
+from gateway.net.http import Pages
 from gateway.net.places import Places
 from gateway.net.resolve import Resolver
 from gateway.net.stats import Stats
@@ -43,14 +39,9 @@ log = logging.getLogger("gateway.net")
 _library_log = logging.getLogger("gateway.websockets")
 _library_log.setLevel(logging.CRITICAL)
 
-# Path → whether frames are wanted, or one JSON object per message.
-PATHS = {"/mlink/jsonf": True, "/mlink/json": False}
-STATS_PATH = "/stats"
 # Connections that the kernel holds until we take them; more are dropped and tried again a second later,
 # which is what a thousand that reconnect at once would see of asyncio's hundred.
 CONNECTS_WAITING_MAX = 4_096
-# Plain HTTP answers, all together, that may wait in memory for slow readers; one more is refused.
-ANSWERS_BYTES_MAX = 64 << 20
 # How often it is looked at whether a key or token has expired meanwhile.
 EXPIRY_LOOK_S = 0.5
 # At the end subscribers are let go one after the other, so that not all of them come back at once.
@@ -59,14 +50,6 @@ CLOSES_PER_S = 1_000
 CLOSES_SHARE = 0.3
 # Subscribers that are told good night before others have their turn on the loop.
 TOLD_AT_ONCE = 50
-
-
-class _NotAdmitted(Exception):
-    """A request for a WebSocket that is answered in plain HTTP, with status and sentence."""
-
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class Server:
@@ -85,16 +68,21 @@ class Server:
         self._hub = hub
         self._authority = authority
         self._resolver = Resolver(hub.channels, stripes)
-        self._pages = Pages(health, metrics)
-        self._rest = rest.RestService(hub.channels, self._resolver, time.time_ns)
         self._places = Places(
             settings.connections_max, settings.connections_per_address_max, settings.ghost_timeout_s
         )
         self.attendance = Attendance()
-        self._unsent_bytes = 0
         self._deflater = deflate.Deflater() if settings.compression else None
         self._subscribers: dict[SubscriberConnection, Subscriber] = {}
-        self._stats = Stats(hub, stripes, self._subscribers.values)
+        self._admission = Admission(
+            settings,
+            authority,
+            self._places,
+            self.attendance,
+            Pages(health, metrics),
+            rest.RestService(hub.channels, self._resolver, time.time_ns),
+            Stats(hub, stripes, self._subscribers.values),
+        )
         self._server: WebSocketServer | None = None
         self.port = settings.port
 
@@ -129,7 +117,7 @@ class Server:
                 settings.host,
                 settings.port,
                 create_connection=create,
-                process_request=self._admit,
+                process_request=self._admission.admit,
                 server_header=None,
                 compression=None,
                 extensions=deflate.offered() if self._deflater else None,
@@ -219,134 +207,14 @@ class Server:
                 await asyncio.sleep(wait_s)
             subscriber.depart()
 
-    # Before the WebSocket stands.
-
     def _arrived(self, connection: SubscriberConnection) -> bool:
-        return self._places.arrive(connection, _address(connection))
-
-    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        assert isinstance(connection, SubscriberConnection)
-        try:
-            response = await self._answer(connection, request)
-        except _NotAdmitted as exc:
-            log.info("event=refused peer=%s status=%d detail=%r", _address(connection), exc.status, str(exc))
-            self.attendance.refused[exc.status] += 1
-            self._places.stand_up(connection)
-            framed = rest.PATHS.get(urlsplit(request.path).path)
-            if framed is None:
-                response = refuse(exc.status, str(exc))
-            else:
-                response = json_body(exc.status, self._rest.error(str(exc), framed))
-        except (LookupError, InvalidHeader):
-            response = refuse(HTTPStatus.BAD_REQUEST, "a header that must stand once stands twice")
-        if response is not None:
-            await self._send(connection, response, with_body=request.method != "HEAD")
-        return response
-
-    async def _send(self, connection: SubscriberConnection, response: Response, with_body: bool) -> None:
-        size = len(response.body)
-        if self._unsent_bytes + size > ANSWERS_BYTES_MAX:
-            response = refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many answers wait for their readers")
-            size = len(response.body)
-        self._unsent_bytes += size
-        try:
-            await connection.answer(response, with_body=with_body)
-        finally:
-            self._unsent_bytes -= size
-
-    async def _answer(self, connection: SubscriberConnection, request: Request) -> Response | None:
-        """What a request gets in plain HTTP; None where a WebSocket follows."""
-        host = request.headers.get("Host", "")
-        if self._settings.is_loopback and not is_own_host(host):
-            # A page that has its own name resolve to this machine must not get in by that name.
-            raise _NotAdmitted(HTTPStatus.FORBIDDEN, f"host {host[:80]!r} is not this machine's")
-        if self._places.is_crowded(connection):
-            raise _NotAdmitted(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._settings.connections_per_address_max} connections from this address are open",
-            )
-        parts = urlsplit(request.path)
-        if parts.path == STATS_PATH:
-            return self._answer_stats(request, parts.query)
-        if parts.path not in PATHS and parts.path not in rest.PATHS:
-            return self._pages.answer(request, monitors=self._monitors(connection, request))
-        origin = request.headers.get("Origin")
-        if not origin_allowed(origin, self._settings.allowed_origins, host):
-            raise _NotAdmitted(
-                HTTPStatus.FORBIDDEN, "pages of this origin may not connect; see [server] allowed_origins"
-            )
-        if parts.path in rest.PATHS:
-            return await self._answer_rest(request, parts.query, rest.PATHS[parts.path], origin)
-        if request.method != "GET":
-            raise _NotAdmitted(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket begins with GET")
-        # Without a key it may still log on by message, within the logon timeout.
-        connection.access = self._access(request, parts.query)
-        connection.framed = PATHS[parts.path]
-        if not self._places.sit_down(connection):
-            raise _NotAdmitted(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self._settings.connections_max} subscribers are connected",
-            )
-        if connection.access is not None and not await self._places.charge(connection, connection.access):
-            raise _NotAdmitted(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{connection.access.connections_max} connections with this key are open and alive",
-            )
-        return None
-
-    async def _answer_rest(self, request: Request, query: str, framed: bool, origin: str | None) -> Response:
-        access = self._access(request, query)
-        if access is None:
-            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "a key is needed: Authorization: Bearer …")
-        response = json_body(*await self._rest.answer(query, access, framed))
-        if origin is not None:
-            # It was compared above: a page that may connect may read the answer, too.
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Vary"] = "Origin"
-        return response
-
-    def _answer_stats(self, request: Request, query: str) -> Response:
-        access = self._access(request, query)
-        if access is None:
-            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "a key is needed: Authorization: Bearer …")
-        return json_body(HTTPStatus.OK, orjson.dumps(self._stats.body(access)) + b"\n")
-
-    def _monitors(self, connection: SubscriberConnection, request: Request) -> bool:
-        """Whether a request may see metrics and why the gateway is not ready."""
-        if is_from_here(_address(connection), request.headers):
-            return True
-        match self._settings.monitoring:
-            case "open":
-                return True
-            case "key":
-                return isinstance(self._authority.admit(_bearer(request), time.time()), Access)
-            case _:
-                return False
-
-    def _access(self, request: Request, query: str) -> Access | None:
-        """What the request's key allows; None if it has none and one is needed."""
-        credential = _bearer(request)
-        for name, value in parse_qsl(query):
-            if name.casefold() == "apikey" and value:
-                if not self._settings.query_key_allowed:
-                    raise _NotAdmitted(
-                        HTTPStatus.UNAUTHORIZED,
-                        "keys in addresses are not taken; see [server] query_key_allowed",
-                    )
-                credential = credential or value
-        found = self._authority.admit(credential, time.time())
-        if isinstance(found, Access):
-            return found
-        if credential:
-            log.info("event=key-refused detail=%r", found.reason)
-            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "this key or token is not good")
-        return None
+        return self._places.arrive(connection, address_of(connection))
 
     # Once it stands.
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, SubscriberConnection)
-        address = _address(connection)
+        address = address_of(connection)
         subscriber = Subscriber(
             connection,
             connection.framed,
@@ -378,16 +246,6 @@ class Server:
                 connection.close_code,
                 connection.bytes_written,
             )
-
-
-def _bearer(request: Request) -> str | None:
-    kind, _, credential = request.headers.get("Authorization", "").partition(" ")
-    return credential.strip() or None if kind.casefold() == "bearer" else None
-
-
-def _address(connection: ServerConnection) -> str:
-    address = connection.remote_address
-    return str(address[0]) if address else "?"
 
 
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:

@@ -183,7 +183,9 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(monkeypatch: pytest.Mo
     large = bytes(range(256)) * (32 << 12)
 
     async with serving(close_timeout_s=0.3) as server:
-        monkeypatch.setattr(server._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, large))
+        monkeypatch.setattr(
+            server._admission._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, large)
+        )
         async with raw_subscriber(server.port) as client:
             await client.send(get("/"))
             status = await client.status()
@@ -201,7 +203,9 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(monkeypatch: pytest.Mo
 async def test_an_answer_that_nobody_reads_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(answer_timeout_s=0.3) as server:
         monkeypatch.setattr(
-            server._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, bytes(32 << 20))
+            server._admission._pages,
+            "answer",
+            lambda *_, **__: http.respond(http.HTTPStatus.OK, bytes(32 << 20)),
         )
         async with raw_subscriber(server.port) as client:
             await client.send(get("/"))
@@ -223,7 +227,9 @@ async def test_answers_that_wait_for_slow_readers_are_bounded_together(
 ) -> None:
     large = bytes(24 << 20)
     async with serving() as server:
-        monkeypatch.setattr(server._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, large))
+        monkeypatch.setattr(
+            server._admission._pages, "answer", lambda *_, **__: http.respond(http.HTTPStatus.OK, large)
+        )
         async with (
             raw_subscriber(server.port) as one,
             raw_subscriber(server.port) as two,
