@@ -97,5 +97,10 @@ class StripeMerge:
 
 
 def _index(order: list[str], session: str) -> int:
-    """Where a session stands among those that have sent something; one that has not is the newest."""
+    """Where a session stands among those that have sent something; one that has not is the newest.
+
+    None at all is before the first.
+    """
+    if not session:
+        return -1
     return order.index(session) if session in order else len(order)

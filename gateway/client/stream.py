@@ -173,7 +173,10 @@ class Stream:
 
     def _earliest(self, src: str, positions: list[FeedPosition]) -> FeedPosition:
         sessions = {position.session for position in positions}
-        if len(sessions) > 1:
+        if "" in sessions:
+            # A stripe that has not had the first message of the first session.
+            positions = [position for position in positions if not position.session]
+        elif len(sessions) > 1:
             # What waits stands behind what was received in the list, and in the order of the stream;
             # only several stripes can be in several sessions with nothing waiting.
             order = self._merge.sessions(src) if self._merge else []

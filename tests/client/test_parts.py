@@ -205,6 +205,16 @@ def test_stripes_that_run_too_far_apart_say_so() -> None:
     assert merge.overrun.positions == (FeedPosition("itch", "S1", 1),)
 
 
+@pytest.mark.parametrize("resumes", [("itch//1", "itch/S1/9"), ("itch/S1/9", "itch//1")])
+def test_a_stripe_without_a_session_yet_is_the_furthest_behind(resumes: tuple[str, ...]) -> None:
+    merge = StripeMerge(stripes(*resumes), remembered_max=10)
+
+    merge.keep(batch(*range(1, 12)))
+
+    assert merge.overrun is not None
+    assert merge.overrun.positions == (FeedPosition("itch", "", 1),)
+
+
 def test_an_answer_to_what_we_never_ask_is_passed_over() -> None:
     Receiver().receive(control.encode(control.MLinkDataAck(result=control.DataResult.OK), 0))
     Receiver().receive(control.encode(control.MLinkSubscribeAck(succeeded=control.YesNo.YES), 0))

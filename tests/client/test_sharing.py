@@ -148,3 +148,17 @@ async def test_stripes_have_a_socket_each_and_what_belongs_to_all_comes_once(
     assert gateway.handshakes == 3
     assert stream.doubles == 120
     assert stream.positions == (FeedPosition("itch", "S1", 121),)
+
+
+async def test_a_stripe_without_a_session_yet_stands_before_all_others(gateway: ScriptedGateway) -> None:
+    for number in range(10):
+        gateway.publish("AddOrder", stock="AB"[number % 2])
+    # One of them is not let in at first; the other is.
+    gateway.statuses = [503]
+    async with connect(gateway.url, retry_first_s=60) as feed:
+        stream = feed.stream("AddOrder", stripes=["A", "B"], resume="itch//1")
+        await numbers(stream, 3)
+        positions = stream.positions
+
+    # Whoever resumed behind these would miss what the other stripe has not had yet.
+    assert positions == (FeedPosition("itch", "", 1),)
