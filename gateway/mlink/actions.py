@@ -113,6 +113,19 @@ Action = (
 
 
 @dataclass(frozen=True, slots=True)
+class Elapsed:
+    """Where the time of an answer went: all of it, and what of it was the gateway's work."""
+
+    query_s: float
+    send_s: float
+
+    @property
+    def wait_s(self) -> float:
+        """What was neither: others had their turn, or the subscriber had not read what was sent before."""
+        return max(0.0, self.query_s - self.send_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a stream has come: counts for its checkpoint, and per feed up to where it is complete."""
 
@@ -120,6 +133,7 @@ class Progress:
     num_bytes: int = 0
     highwater_ns: int = 0
     positions: Sequence[StreamPosition] = ()
+    elapsed: Elapsed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ Knows the hub's streams and the session's words for them; knows no socket, and d
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 
 from gateway.hub import Coverage, Hub, State, Stream
 from gateway.hub.outbox import Outbox
 from gateway.hub.router import escaped
-from gateway.mlink.actions import Action, Progress, Reply, SignalReady, StreamId
+from gateway.mlink.actions import Action, Elapsed, Progress, Reply, SignalReady, StreamId
 from gateway.mlink.choices import AdminEvent, StreamState
 from gateway.mlink.control import StreamPosition
 from gateway.mlink.session import SubscriberSession
@@ -28,9 +29,12 @@ class Running:
     complete: bool = False
     told_slow: bool = False
     due: float = 0.0
-    # Signals not answered yet, and those that the batch under way answers.
-    signals: list[int] = field(default_factory=list)
-    answering: list[int] = field(default_factory=list)
+    # Signals not answered yet, and those that the batch under way answers: each with when it came.
+    signals: list[tuple[int, float]] = field(default_factory=list)
+    answering: list[tuple[int, float]] = field(default_factory=list)
+    begun_s: float = field(default_factory=perf_counter)
+    # Spent on writing what is asked for, since it was.
+    sending_s: float = 0.0
 
 
 class Streams:
@@ -71,7 +75,9 @@ class Streams:
         for each in action.streams:
             running = self._running.get(each)
             if running is not None:
-                running.signals.append(action.signal_id)
+                if not running.signals and not running.answering:
+                    running.sending_s = 0.0
+                running.signals.append((action.signal_id, perf_counter()))
                 self._hub.ready(running.stream, again=action.full_scan)
 
     def end(self) -> None:
@@ -108,10 +114,11 @@ class Streams:
         stream = running.stream
         if not running.complete:
             if stream.state is State.SNAPSHOT and stream.snapshot is not None:
-                self._hub.step(stream)
+                self._timed(running, self._hub.step)
                 return True, now
             for state in (StreamState.ACTIVE, StreamState.COMPLETE):
-                self._perform(self._session.checkpoint(running.id, state, self._progress(running)))
+                progress = self._progress(running, since_s=running.begun_s)
+                self._perform(self._session.checkpoint(running.id, state, progress))
             running.complete = True
             if running.coverage:
                 stream.covered = partial(self._covered_text, running)
@@ -119,7 +126,7 @@ class Streams:
             if stream.fell_behind and not running.told_slow:
                 running.told_slow = True
                 self._tell_lag(running, AdminEvent.SLOW)
-            if self._hub.step(stream):
+            if self._timed(running, self._hub.step):
                 return True, now
             if running.told_slow and stream.is_live:
                 running.told_slow = False
@@ -144,19 +151,27 @@ class Streams:
             elif now < running.due:
                 return False, running.due
             running.due = now + running.latency_s
-        if self._hub.take_latest(running.stream):
+        if self._timed(running, self._hub.take_latest):
             return True, now
         self._answer(running)
         # Round again: for the next signal, or to know when the next batch is due.
         return bool(running.signals) or (len(outbox) > 0 and not polled), now
 
     def _answer(self, running: Running) -> None:
-        for signal_id in running.answering:
-            progress = self._progress(running)
+        for signal_id, since_s in running.answering:
+            progress = self._progress(running, since_s=since_s)
             self._perform(
                 self._session.checkpoint(running.id, StreamState.ACTIVE, progress, signal_id=signal_id)
             )
         running.answering = []
+
+    @staticmethod
+    def _timed(running: Running, write: Callable[[Stream], bool]) -> bool:
+        """Have a piece written, and remember how long that took."""
+        begun_s = perf_counter()
+        more = write(running.stream)
+        running.sending_s += perf_counter() - begun_s
+        return more
 
     def _tell_lag(self, running: Running, event: AdminEvent) -> None:
         messages, seconds = self._hub.lag(running.stream)
@@ -200,12 +215,20 @@ class Streams:
         assert isinstance(action, Reply)
         return escaped(action.data)
 
-    def _progress(self, running: Running, coverage: Sequence[Coverage] | None = None) -> Progress:
+    def _progress(
+        self,
+        running: Running,
+        coverage: Sequence[Coverage] | None = None,
+        since_s: float | None = None,
+    ) -> Progress:
+        """How far it has come; for an answer to what was asked at `since_s`, where its time went, too."""
         stream = running.stream
         positions = self._covered(running, coverage)
+        elapsed = None if since_s is None else Elapsed(perf_counter() - since_s, running.sending_s)
         return Progress(
             num_messages=stream.sent,
             num_bytes=stream.sent_bytes,
             highwater_ns=self._hub.highwater_ns(stream),
             positions=positions,
+            elapsed=elapsed,
         )

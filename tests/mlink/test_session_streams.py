@@ -6,6 +6,7 @@ import pytest
 
 from gateway.errors import LocalProtocolError
 from gateway.mlink.actions import (
+    Elapsed,
     Progress,
     SignalReady,
     StreamId,
@@ -112,6 +113,28 @@ def test_begin_active_complete_in_this_order_with_proof() -> None:
             {**common, "state": "Complete", "signalID": 5, "positions": [position.model_dump()]},
         ),
     ]
+
+
+def test_a_checkpoint_tells_where_the_time_of_an_answer_went() -> None:
+    session = new_session()
+    stream = started(session)
+    session.checkpoint(stream, StreamState.BEGIN)
+
+    elapsed = Elapsed(query_s=2.5, send_s=0.5000004)
+    ((_, body),) = told(session.checkpoint(stream, StreamState.ACTIVE, Progress(elapsed=elapsed)))
+
+    assert body == {
+        "timestamp": WALL_TEXT,
+        "state": "Active",
+        "waitElapsed": 2.0,
+        "queryElapsed": 2.5,
+        "sendElapsed": 0.5,
+    }
+
+
+def test_nobody_waits_less_than_not_at_all() -> None:
+    """The two are taken one after the other."""
+    assert Elapsed(query_s=0.1, send_s=0.2).wait_s == 0
 
 
 @pytest.mark.parametrize(
