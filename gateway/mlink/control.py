@@ -148,12 +148,15 @@ class MLinkStreamAck(Message):
 
 
 class StreamPosition(Fields):
-    """**Ours**: all that matches the stream was sent up to and with `seqN` of session `ses` of feed `src`."""
+    """**Ours**: all that matches the stream was sent up to and with `seqN` of session `ses` of feed `src`.
+
+    A feed that has no session yet is at number 0 of none: it can be resumed at 1 of whichever comes.
+    """
 
     sessionID: Whole = 0
     queryID: Whole
     src: Text
-    ses: Text
+    ses: Text = ""
     seqN: Count
     numMessagesSent: Count
 

@@ -204,8 +204,6 @@ class Streams:
                 numMessagesSent=each.sent,
             )
             for each in (self._hub.coverage(running.stream) if coverage is None else coverage)
-            # Of a feed that has no session yet there is no position to name.
-            if each.session
         ]
 
     def _covered_text(self, running: Running, coverage: Sequence[Coverage]) -> str:

@@ -156,6 +156,13 @@ HEADER = '"sTim":"2023-11-09 15:26:23.464116","encT":"2023-11-09 15:26:23.464116
             '{"seqNum":1,"positions":[{"queryID":0,"src":"i","ses":"S","seqN":0,"numMessagesSent":0}]}',
         ),
         (
+            # Of a feed that has had no session yet.
+            MLinkHeartbeat(
+                seqNum=1, positions=(StreamPosition(queryID=0, src="i", seqN=0, numMessagesSent=0),)
+            ),
+            '{"seqNum":1,"positions":[{"queryID":0,"src":"i","seqN":0,"numMessagesSent":0}]}',
+        ),
+        (
             MLinkDataAck(msgType="Quote", sendTs=1, result=DataResult.INVLD_MSG_TYPE, detail="d"),
             '{"msgType":"Quote","sendTs":1,"result":"InvldMsgType","detail":"d"}',
         ),

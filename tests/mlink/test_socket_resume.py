@@ -1,14 +1,19 @@
 """Replay over a real socket: from any number of the journal into live, with every filter; and refusals."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.simulator.exchange import Exchange
+from gateway.app import Gateway
+from gateway.client import connect
+from gateway.simulator.exchange import Exchange, ExchangeSettings
 from gateway.simulator.market import Market
-from tests.flow.pipe import feed_settings, running, settings
+from tests.flow.pipe import feed_settings, free_port, running, settings
 from tests.mlink.conversation import PATHS, conversation, subscriber
 
 
@@ -79,6 +84,97 @@ async def test_a_position_before_the_first_message_that_is_had_names_the_oldest(
 
     assert ack["result"] == "Error"
     assert "future" in ack["detail"]
+
+
+OPENING = Market(3, seed=1).opening()
+
+
+@asynccontextmanager
+async def before_the_first_session(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
+    """A gateway with an empty journal, and the port on which its exchange will listen."""
+    port = free_port()
+    async with running(settings(folder, feed_settings(port), heartbeat_s=0.1)) as gateway:
+        yield gateway, port
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_who_asks_before_the_first_session_gets_it_from_its_first_message(
+    tmp_path: Path, path: str
+) -> None:
+    async with before_the_first_session(tmp_path) as (gateway, port), subscriber(gateway, path) as talk:
+        await talk.stream("*", resume={"seqN": 1})
+        begin = await talk.checkpoint("Begin")
+        await talk.checkpoint("Complete")
+        heartbeat = await talk.heartbeat()
+        async with Exchange(ExchangeSettings(port=port), OPENING):
+            await talk.until_count(len(OPENING))
+
+    # A session that there is not yet is left out, as any field that has nothing to say.
+    nowhere = {"queryID": 1, "src": "itch", "seqN": 0, "numMessagesSent": 0}
+    assert begin["positions"] == heartbeat["positions"] == [nowhere]
+    assert talk.numbers == list(range(1, len(OPENING) + 1))
+
+
+async def test_only_its_first_number_can_be_resumed_of_a_session_that_there_is_not_yet(
+    tmp_path: Path,
+) -> None:
+    async with before_the_first_session(tmp_path) as (gateway, _), subscriber(gateway) as talk:
+        await talk.stream("*", resume={"seqN": 2})
+        later = await talk.answer("MLinkStreamAck")
+        await talk.stream("*", resume={"ses": "MONDAY", "seqN": 1})
+        named = await talk.answer("MLinkStreamAck")
+
+    assert (later["result"], named["result"]) == ("Error", "Error")
+    assert later["detail"] == "resume.seqN: 2 is in the future, no message has come yet"
+    assert "MONDAY" in named["detail"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_position_before_the_first_session_is_resumed_after_a_cut(tmp_path: Path, path: str) -> None:
+    async with before_the_first_session(tmp_path) as (gateway, port):
+        async with subscriber(gateway, path) as cut:
+            await cut.stream("*")
+            await cut.checkpoint("Complete")
+            (position,) = (await cut.heartbeat())["positions"]
+        async with Exchange(ExchangeSettings(port=port), OPENING), subscriber(gateway, path) as again:
+            await until_published(gateway, len(OPENING))
+            resume = {"src": position["src"], "ses": position.get("ses", ""), "seqN": position["seqN"] + 1}
+            await again.stream("*", resume=resume)
+            await again.until_count(len(OPENING))
+
+    assert again.numbers == list(range(1, len(OPENING) + 1))
+
+
+async def until_published(gateway: Gateway, last: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            await asyncio.sleep(0.005)
+            if gateway.feeds["itch"].health.next_seq > last:
+                return
+
+
+async def test_our_client_that_is_cut_before_the_first_session_has_it_from_its_first_message(
+    tmp_path: Path,
+) -> None:
+    async with before_the_first_session(tmp_path) as (gateway, port):
+        # Slow to come back, so that the session's messages have been and gone by then.
+        address = f"ws://127.0.0.1:{gateway.port}"
+        async with connect(address, retry_first_s=0.5) as feed, asyncio.timeout(30):
+            stream = feed.stream("*")
+            reading = asyncio.create_task(anext(stream))
+            while True:
+                await asyncio.sleep(0.01)
+                # A heartbeat has told it where it stands.
+                if stream.positions:
+                    break
+            for connection in list(gateway._server.subscribers):
+                connection.transport.abort()
+            async with Exchange(ExchangeSettings(port=port), OPENING):
+                got = [(await reading).sequence_number]
+                while got[-1] < len(OPENING):
+                    got.append((await anext(stream)).sequence_number)
+
+    assert got == list(range(1, len(OPENING) + 1))
 
 
 @pytest.mark.one_loop
