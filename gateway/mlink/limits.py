@@ -19,7 +19,7 @@ class SessionLimits:
     logon_s: float = 10.0  # not logged on by then: closed LOGON_TIMEOUT
     logon_attempts_max: int = 3  # failed in a row: closed LOGON_FAILED
     held_max: int = 64  # requests that wait for the answer to a logon; more: closed FLOOD
-    streams_max: int = 64  # running at once; one more: Error ack
+    streams_max: int = 64  # running at once; one more: Error ack. And as many sessionIDs with subscriptions
     heartbeat_s: float = 5.0  # a real client drops the line at 10
 
 

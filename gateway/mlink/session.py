@@ -107,6 +107,9 @@ class SubscriberSession:
         self._heartbeat_at = now + limits.heartbeat_s
         self._heartbeats = 0
         self._streams = Streams(limits.streams_max)
+        # Under which sessionIDs there are subscriptions, and of how many keys in all.
+        self._subscribing: set[int] = set()
+        self._subscribed = 0
         self._closed = False
 
     @property
@@ -227,7 +230,7 @@ class SubscriberSession:
                 asked = self._streams.ask(request, envelope.sent_ns)
                 return self._replies(asked) if isinstance(asked, MLinkStreamAck) else [asked]
             case MLinkSubscribe() as request:
-                return [SubscribeRequested(request)]
+                return self._subscribe(request)
             case MLinkSignalReady() as signal:
                 session_id = None if signal.sessionID == -1 else signal.sessionID
                 full_scan = signal.readyScan is ReadyScan.FULL_SCAN
@@ -236,6 +239,14 @@ class SubscriberSession:
         known = "MLinkLogon, MLinkStream, MLinkSubscribe, MLinkSignalReady"
         detail = f"no uploads are taken here, expected one of {known}, got {envelope.m_typ!r}"
         return self._replies(data_ack(DataResult.INVLD_MSG_TYPE, detail, envelope))
+
+    def _subscribe(self, request: MLinkSubscribe) -> list[Action]:
+        allowed = self._limits.streams_max
+        if request.sessionID not in self._subscribing and len(self._subscribing) >= allowed:
+            detail = f"{allowed} sessionIDs with subscriptions on this connection, no more are allowed"
+            return self._replies(subscribe_ack(request, (), (), (), detail, self._subscribed))
+        self._subscribing.add(request.sessionID)
+        return [SubscribeRequested(request)]
 
     def _unauthorized(self, envelope: Envelope) -> list[Action]:
         detail = "not logged on; send MLinkLogon first, or a key with the handshake"
@@ -320,6 +331,7 @@ class SubscriberSession:
         active: int = 0,
     ) -> list[Action]:
         """The answer to a subscribe: one result per item of each list, or `error` for all of it."""
+        self._subscribed = active
         return self._replies(subscribe_ack(asked.request, view, subscribe, unsubscribe, error, active))
 
     def subscribe_checkpoint(

@@ -378,4 +378,4 @@ class Subscriber:
 
     def _end_all(self) -> None:
         self._streams.end()
-        self._subscriptions.close()
+        self._subscriptions.end()

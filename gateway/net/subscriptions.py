@@ -50,7 +50,8 @@ class _Session:
     latency_s: float = 0.0
     changes_only: bool = False
     due: float = 0.0
-    starting: bool = False
+    # Requests whose latest records are not sent yet.
+    starting: list[int] = field(default_factory=list)
     # Signals not answered yet, and those that the batches under way answer.
     signals: list[int] = field(default_factory=list)
     answering: list[int] = field(default_factory=list)
@@ -113,7 +114,7 @@ class Subscriptions:
         """Start what was subscribed last: Begin, the latest records, Active."""
         session = self._sessions[session_id]
         self._checkpoint(session_id, session.subscribe_id, SubscribeState.BEGIN, 0)
-        session.starting = True
+        session.starting.append(session.subscribe_id)
 
     def signal(self, signal: SignalReady) -> None:
         """Send what changed since the last time, or all there is, ended by a checkpoint."""
@@ -136,9 +137,9 @@ class Subscriptions:
                     return True, now
                 if stream.outbox is not None and stream.outbox.overflowed:
                     raise TooSlow(f"{self._keys_max} keys were waiting")
-            if session.starting:
-                session.starting = False
-                self._checkpoint(session.session_id, session.subscribe_id, SubscribeState.ACTIVE, 0)
+            for subscribe_id in session.starting:
+                self._checkpoint(session.session_id, subscribe_id, SubscribeState.ACTIVE, 0)
+            session.starting = []
             leaving = [stream for stream in streams if stream.outbox and stream.outbox.is_leaving]
             if not leaving:
                 if session.signals:
@@ -163,8 +164,14 @@ class Subscriptions:
                 until = now
         return False, until
 
+    def end(self) -> None:
+        """End all of them, each with a checkpoint that says so."""
+        for session in self._sessions.values():
+            self._checkpoint(session.session_id, session.subscribe_id, SubscribeState.TERMINATED, 0)
+        self.close()
+
     def close(self) -> None:
-        """End all of them."""
+        """End all of them without a word."""
         for session in self._sessions.values():
             self._close(session)
         self._sessions.clear()
@@ -208,8 +215,9 @@ class Subscriptions:
             self._start(session, kept)
         pair = (codec.name, text)
         if pair not in kept.keys and len(self) >= self._keys_max:
-            detail = f"{self._keys_max} keys are subscribed, no more are allowed"
-            return ItemResult(SubscribeResult.UNKWN_PKEY, detail)
+            # The dialect has no result for a limit; it is not that nobody knows the key.
+            detail = f"{self._keys_max} keys are subscribed on this connection, no more are allowed"
+            return ItemResult(SubscribeResult.UNAUTH_PKEY, detail)
         kept.keys.add(pair)
         if item.highwaterTs >= 0:
             wanted.setdefault((codec.name, item.highwaterTs), set()).add(pair)

@@ -116,3 +116,18 @@ def test_subscriptions_have_checkpoints() -> None:
             {"sessionID": 1, "subscribeID": 2, "signalID": 3, "state": "Active", "detail": "d"},
         )
     ]
+
+
+def test_one_session_id_too_many_is_refused_and_what_there_is_goes_on() -> None:
+    session = new_session(streams_max=2)
+    for id in (1, 2):
+        asked = only(session.receive(said("MLinkSubscribe", sessionID=id), 0.0))
+        session.ack_subscribe(asked, active=4 + id)
+
+    refused = session.receive(said("MLinkSubscribe", sessionID=3, subscribeID=9), 0.0)
+    again = only(session.receive(said("MLinkSubscribe", sessionID=1), 0.0))
+
+    detail = "2 sessionIDs with subscriptions on this connection, no more are allowed"
+    body = {"sessionID": 3, "subscribeID": 9, "succeeded": "No", "errorMsg": detail}
+    assert told(refused) == [("MLinkSubscribeAck", {**body, "numActiveSubscriptions": 6})]
+    assert isinstance(again, SubscribeRequested)
