@@ -16,6 +16,7 @@ from websockets.http11 import Request, Response
 from gateway.net import rest
 from gateway.net.access import Access, Authority, origin_allowed
 from gateway.net.attendance import Attendance
+from gateway.net.forwarded import TrustedProxies, canonical
 from gateway.net.http import Pages, is_from_here, is_own_host, json_body, refuse
 from gateway.net.places import Places
 from gateway.net.stats import Stats
@@ -59,16 +60,24 @@ class Admission:
         self._pages = pages
         self._rest = rest_service
         self._stats = stats
+        self._proxies = TrustedProxies(settings.trusted_proxies)
         self._unsent_bytes = 0
+
+    def arrived(self, connection: SubscriberConnection) -> bool:
+        """A TCP connection stands. False: there are so many that it is not even told why."""
+        address = connection.remote_address
+        peer = connection.peer = connection.address = canonical(str(address[0])) if address else "?"
+        return self._places.arrive(connection, None if self._proxies.trusts(peer) else peer)
 
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, SubscriberConnection)
+        if self._proxies.trusts(connection.peer):
+            connection.address = self._proxies.client_of(connection.peer, request.headers)
+            self._places.speaks_for(connection, connection.address)
         try:
             response = await self._answer(connection, request)
         except _NotAdmitted as exc:
-            log.info(
-                "event=refused peer=%s status=%d detail=%r", address_of(connection), exc.status, str(exc)
-            )
+            log.info("event=refused peer=%s status=%d detail=%r", connection.address, exc.status, str(exc))
             self._attendance.refused[exc.status] += 1
             self._places.stand_up(connection)
             framed = rest.PATHS.get(urlsplit(request.path).path)
@@ -152,7 +161,7 @@ class Admission:
 
     def _monitors(self, connection: SubscriberConnection, request: Request) -> bool:
         """Whether a request may see metrics and why the gateway is not ready."""
-        if is_from_here(address_of(connection), request.headers):
+        if is_from_here(connection.peer, request.headers):
             return True
         match self._settings.monitoring:
             case "open":
@@ -180,12 +189,6 @@ class Admission:
             log.info("event=key-refused detail=%r", found.reason)
             raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "this key or token is not good")
         return None
-
-
-def address_of(connection: ServerConnection) -> str:
-    """The other side's address."""
-    address = connection.remote_address
-    return str(address[0]) if address else "?"
 
 
 def _bearer(request: Request) -> str | None:

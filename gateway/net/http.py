@@ -14,6 +14,7 @@ import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from gateway.net.forwarded import address_in, is_forwarded
 from gateway.net.health import Health
 from gateway.settings.sections import is_loopback
 
@@ -59,9 +60,6 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-# Set by proxies for whoever they speak for.
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
-
 # Nothing is written through this port, so nothing else is taken.
 _METHODS = (b"GET ", b"HEAD ")
 METHOD_BYTES_MAX = max(map(len, _METHODS))
@@ -86,10 +84,12 @@ def is_own_host(host: str) -> bool:
     return match is not None and is_loopback(match[1].strip("[]"))
 
 
-def is_from_here(address: str, headers: Headers) -> bool:
-    """Whether a request was made on this machine, not merely passed on by a proxy on it."""
-    address = address.removeprefix("::ffff:")
-    return is_loopback(address) and not any(name in headers for name in _FORWARDED)
+def is_from_here(peer: str, headers: Headers) -> bool:
+    """Whether a request was made on this machine, not merely passed on by a proxy on it.
+
+    What is passed on never was, whoever the proxy says that it is from: `peer` is who is connected.
+    """
+    return is_loopback(str(address_in(peer))) and not is_forwarded(headers)
 
 
 def respond(status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> Response:

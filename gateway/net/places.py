@@ -33,7 +33,7 @@ class Places:
         self._subscribers_max = subscribers_max
         self._per_address_max = per_address_max
         self._ghost_timeout_s = ghost_timeout_s
-        self._connected: dict[Occupant, str] = {}
+        self._connected: dict[Occupant, str | None] = {}
         self._addresses: Counter[str] = Counter()
         self._surplus: set[Occupant] = set()
         self._seats: dict[Occupant, str | None] = {}
@@ -48,28 +48,40 @@ class Places:
         """Everybody with a TCP connection."""
         return tuple(self._connected)
 
-    def arrive(self, who: Occupant, address: str) -> bool:
-        """A TCP connection stands. False: there are so many that it is not even told why."""
-        if (
-            len(self._connected) >= self._subscribers_max + PASSING_MAX
-            or self._addresses[address] >= self._per_address_max + TOLD_MAX
-        ):
+    def arrive(self, who: Occupant, address: str | None) -> bool:
+        """A TCP connection stands. False: there are so many that it is not even told why.
+
+        A proxy's counts for no address (None) until it says whom it `speaks_for`.
+        """
+        if len(self._connected) >= self._subscribers_max + PASSING_MAX:
             return False
+        if address is not None and self._addresses[address] >= self._per_address_max + TOLD_MAX:
+            return False
+        self._connected[who] = None
+        if address is not None:
+            self.speaks_for(who, address)
+        return True
+
+    def speaks_for(self, who: Occupant, address: str) -> None:
+        """It counts for this address. Said once; nothing for one that is gone."""
+        if who not in self._connected:
+            return
+        assert self._connected[who] is None
         self._connected[who] = address
         self._addresses[address] += 1
         if self._addresses[address] > self._per_address_max:
             self._surplus.add(who)
-        return True
 
     def leave(self, who: Occupant) -> None:
         """It is gone, and all it held is free."""
-        address = self._connected.pop(who, None)
-        if address is None:
+        if who not in self._connected:
             return
-        self._surplus.discard(who)
-        self._addresses[address] -= 1
-        if not self._addresses[address]:
-            del self._addresses[address]
+        address = self._connected.pop(who)
+        if address is not None:
+            self._surplus.discard(who)
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
         self.stand_up(who)
 
     def is_crowded(self, who: Occupant) -> bool:

@@ -19,7 +19,7 @@ from gateway.errors import ConfigError
 from gateway.hub import Hub
 from gateway.net import deflate, rest
 from gateway.net.access import Authority
-from gateway.net.admission import Admission, address_of
+from gateway.net.admission import Admission
 from gateway.net.attendance import Attendance
 from gateway.net.feed_values import FeedNotice
 from gateway.net.health import Health
@@ -106,7 +106,7 @@ class Server:
                 control_per_s=settings.requests_per_second,
                 control_burst=settings.requests_burst,
             ),
-            arrived=self._arrived,
+            arrived=self._admission.arrived,
             # Whoever has said goodbye keeps nobody out, however long the line takes to go down.
             closing=self._places.stand_up,
             left=self._places.leave,
@@ -207,14 +207,10 @@ class Server:
                 await asyncio.sleep(wait_s)
             subscriber.depart()
 
-    def _arrived(self, connection: SubscriberConnection) -> bool:
-        return self._places.arrive(connection, address_of(connection))
-
     # Once it stands.
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, SubscriberConnection)
-        address = address_of(connection)
         subscriber = Subscriber(
             connection,
             connection.framed,
@@ -229,19 +225,23 @@ class Server:
         connection.on_evict = subscriber.evict
         if deflate.is_agreed(connection.protocol.extensions):
             connection.deflater = self._deflater
-        log.info("event=connected peer=%s holder=%s", address, connection.access and connection.access.holder)
+        log.info(
+            "event=connected peer=%s holder=%s",
+            connection.address,
+            connection.access and connection.access.holder,
+        )
         try:
             await subscriber.serve()
         except Exception:
             # The library would keep it to itself.
-            log.exception("event=subscriber-failed peer=%s", address)
+            log.exception("event=subscriber-failed peer=%s", connection.address)
             raise
         finally:
             del self._subscribers[connection]
             reason = self.attendance.end(connection, connection.bytes_written)
             log.info(
                 "event=disconnected peer=%s reason=%s code=%s bytes=%d",
-                address,
+                connection.address,
                 reason,
                 connection.close_code,
                 connection.bytes_written,

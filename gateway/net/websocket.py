@@ -61,6 +61,9 @@ class SubscriberConnection(ServerConnection):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.bytes_written = 0
+        # Set when it stands: who is connected; and whom it counts for and is logged as, which is another one
+        # once a trusted proxy has said whom it speaks for.
+        self.peer = self.address = "?"
         # Set at the handshake.
         self.framed = True
         self.access: Access | None = None

@@ -18,6 +18,7 @@ from gateway.settings.types import (
     FilePath,
     Folder,
     Host,
+    Networks,
     Origins,
     Section,
     Word,
@@ -43,6 +44,7 @@ class ServerSettings(Section):
     tls_key_file: ExistingFile = None
     open_access: bool = False
     allowed_origins: Origins = ()
+    trusted_proxies: Networks = ()
     query_key_allowed: bool = False
     compression: bool = False
     monitoring: Literal["local", "key", "open"] = "local"

@@ -3,6 +3,7 @@
 Knows how one value is checked; knows no setting by name.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ def _to_path(value: Any, info: ValidationInfo) -> Any:
 
 def _to_existing_file(value: Any, info: ValidationInfo) -> Any:
     path = _to_path(value, info) if value is not None else None
+    if path is not None and path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file in it")
     if path is not None and not path.is_file():
         raise ValueError(
             f"there is no file {path}; correct the path (relative ones start from this file's folder)"
@@ -91,6 +94,10 @@ def _to_host(value: Any) -> Any:
 
 def split_address(text: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[v6]:port`; ValueError says what is wrong."""
+    if "@" in text or "://" in text:
+        raise ValueError(
+            'write host and port only, as in "exchange.example:9000"; who logs in has keys of its own'
+        )
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -127,6 +134,24 @@ def _to_origin(value: Any) -> Any:
     return value.lower()
 
 
+def _to_network(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(
+            'write addresses and networks, as in "10.1.2.3" or "fd00:1::/64"; names are not looked up'
+        ) from None
+    if network.prefixlen == 0:
+        raise ValueError("would believe everybody; name your proxies")
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+        raise ValueError("write IPv4 addresses as such, without ::ffff:")
+    if network.network_address != ipaddress.ip_address(value.partition("/")[0]):
+        raise ValueError(f'has bits behind its length; write "{network}" for the network')
+    return value
+
+
 def _to_word(value: Any) -> Any:
     if isinstance(value, str) and not (value.isascii() and value.isprintable() and value == value.strip()):
         raise ValueError("write printable ASCII without spaces around it")
@@ -152,5 +177,7 @@ Origin = Annotated[str, BeforeValidator(_to_origin), Field(max_length=270)]
 Word = Annotated[str, BeforeValidator(_to_word)]
 DefinitionsName = Annotated[str, BeforeValidator(_to_definitions), Field(max_length=1_000)]
 Origins = Annotated[tuple[Origin, ...], BeforeValidator(_to_tuple), Field(max_length=256)]
+Network = Annotated[str, BeforeValidator(_to_network), Field(max_length=64)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_to_tuple), Field(max_length=256)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_to_tuple), Field(max_length=256)]
 AsTuple = BeforeValidator(_to_tuple)

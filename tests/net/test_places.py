@@ -143,3 +143,40 @@ def test_subscribers_are_limited_and_a_place_given_back_is_free() -> None:
 
     assert places.sit_down(two)
     assert not places.sit_down(Someone()), "it never arrived"
+
+
+def test_a_proxys_connection_counts_for_whom_it_speaks() -> None:
+    places = Places(10, 1, 1.0)
+    one, two, three = Someone(), Someone(), Someone()
+    assert all(places.arrive(each, None) for each in (one, two, three))
+    places.speaks_for(one, "a")
+    places.speaks_for(two, "a")
+    places.speaks_for(three, "b")
+
+    assert [places.is_crowded(each) for each in (one, two, three)] == [False, True, False]
+
+    places.leave(one)
+    places.leave(two)
+    assert not places.is_crowded(two)
+    late = Someone()
+    assert places.arrive(late, "a")
+    assert not places.is_crowded(late)
+
+
+def test_a_proxys_connection_that_is_gone_before_it_has_asked_leaves_nothing() -> None:
+    places = Places(1, 1, 1.0)
+    gone, there = Someone(), Someone()
+    assert places.arrive(gone, None)
+    places.leave(gone)
+    places.speaks_for(gone, "a")
+
+    assert places.arrive(there, "a")
+    assert not places.is_crowded(there)
+
+
+def test_the_sum_of_connections_is_limited_behind_a_proxy_too() -> None:
+    places = Places(1, 1, 1.0)
+
+    admitted = [places.arrive(Someone(), None) for _ in range(PASSING_MAX + 2)]
+
+    assert admitted == [True] * (PASSING_MAX + 1) + [False]
