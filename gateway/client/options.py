@@ -5,7 +5,7 @@ Knows URLs; opens nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ssl import SSLContext
+from ssl import SSLContext, create_default_context
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.errors import BadRequest
@@ -23,6 +23,7 @@ class Options:
 
     url: str
     key: str = field(default="", repr=False)
+    #: Whom to trust at a `wss://` address. None: those whom this machine trusts.
     ssl: SSLContext | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: permessage-deflate: for slow lines; it costs time per message on both sides.
@@ -47,6 +48,11 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", websocket_url(self.url))
+        if self.url.startswith("wss:"):
+            # The library would make one itself only where nothing is said, and takes None for "no TLS".
+            object.__setattr__(self, "ssl", self.ssl or create_default_context())
+        elif self.ssl is not None:
+            raise BadRequest(f"ssl is for wss://, and the address is {self.url.partition('?')[0]}")
         for name in ("open_timeout_s", "silence_s", "close_timeout_s", "retry_first_s", "retry_longest_s"):
             if not getattr(self, name) > 0:
                 raise BadRequest(f"{name} {getattr(self, name)!r}: expected more than 0")
