@@ -12,6 +12,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 
 from gateway.app import Gateway
+from gateway.settings import JwtSettings
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
 from tests.flow.pipe import Reader, feed_settings, frame, frames_in, running, settings
@@ -22,14 +23,16 @@ TICKERS = ["AAPL", "AMZN", "SPY"]
 
 
 class Talk(Reader):
-    """A Reader for both paths, that keeps what it got in one order, too."""
+    """A Reader for both paths, that keeps what it asked and got in one order, too."""
 
     def __init__(self, socket: Any, framed: bool) -> None:
         super().__init__(socket)
         self.framed = framed
         self.all: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
 
     async def ask(self, m_typ: str, **message: Any) -> None:
+        self.asked.append((m_typ, message))
         text = frame(m_typ, **message)
         await self.socket.send(text if self.framed else text[14:])
 
@@ -94,13 +97,20 @@ class Scene:
 
 @asynccontextmanager
 async def conversation(
-    folder: Path, path: str = FRAMED, *, bearer: str = "", opened: bool = True, **server: Any
+    folder: Path,
+    path: str = FRAMED,
+    *,
+    bearer: str = "",
+    opened: bool = True,
+    jwt: JwtSettings | None = None,
+    **server: Any,
 ) -> AsyncIterator[Scene]:
     """All of it, with the opening of a small market published before the subscriber connects."""
     market = Market(TICKERS, seed=5)
     opening = market.opening()
     async with Exchange() as exchange:
         configured = settings(folder, feed_settings(exchange.port), **{"heartbeat_s": 0.1, **server})
+        configured = configured.model_copy(update={"jwt": jwt or JwtSettings()})
         async with running(configured) as gateway, subscriber(gateway, path, bearer=bearer) as talk:
             scene = Scene(exchange, gateway, talk, opening, market)
             if opened:

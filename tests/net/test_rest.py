@@ -114,6 +114,27 @@ async def test_where_view_order_and_limit(tmp_path: Path) -> None:
     assert messages[-1]["message"]["detail"] == "cut at the limit of 7"
 
 
+async def test_where_knows_the_ticker_by_the_name_that_mlink_has_for_it(tmp_path: Path) -> None:
+    """In each command that filters."""
+    wanted = "MarketParticipantPosition"
+    async with filled(tmp_path) as (gateway, streamed):
+        ticker = of(streamed, "StockDirectory")[4]["stock"]
+        where = {"msgType": "StockDirectory", "where": f"TICKER.tk:eq:{ticker}"}
+        _, records = await ask(gateway, cmd="getmsgs", **where)
+        _, record = await ask(gateway, cmd="getmsg", pkey=ticker, **where)
+        _, ranked = await ask(gateway, cmd="getmsgs", order="stock:DESC", **where)
+        _, counted = await ask(gateway, cmd="getcount", **where)
+        _, summed = await ask(gateway, cmd="getaggregate", measure="stockLocate", **where)
+        _, others = await ask(gateway, cmd="getcount", msgType=wanted, where=f"ticker.tk:ne:{ticker}")
+        streamed_others = [each for each in of(streamed, wanted) if each["stock"] != ticker]
+
+    for found in (records, record, ranked):
+        assert [each["stock"] for each in of(found, "StockDirectory")] == [ticker]
+    assert of(counted, "AggregateCount") == [{"recCount": 1}]
+    assert [each["recCount"] for each in of(summed, "AggregateNumber")] == [1]
+    assert of(others, "AggregateCount") == [{"recCount": len(streamed_others)}]
+
+
 async def test_order_by_the_size_of_a_number(tmp_path: Path) -> None:
     async with filled(tmp_path) as (gateway, _):
         _, messages = await ask(
