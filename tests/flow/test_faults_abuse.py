@@ -20,7 +20,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.mlink.close_codes import CloseCode
 from gateway.net.access.keys import hash_of
-from gateway.settings import JwtSettings, KeysSettings
+from gateway.settings import JwtSettings, KeysSettings, ServerSettings
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
 from tests.fakes.raw_subscriber import (
@@ -285,6 +285,10 @@ async def test_row_36_a_slow_handshake_is_cut(tmp_path: Path, sent: bytes) -> No
         assert await stranger.gone()
 
 
+def test_row_36_a_handshake_has_ten_seconds() -> None:
+    assert ServerSettings().handshake_timeout_s == 10
+
+
 DESCRIPTORS = """
 import asyncio, json, resource, sys
 from pathlib import Path
@@ -469,6 +473,38 @@ async def test_row_38_another_key_by_message_gives_the_place_of_the_first_back(t
         after = await two.upgraded(headers=bearer(KEY))
 
     assert after == 101
+
+
+async def test_row_38_streams_of_a_key_are_limited(tmp_path: Path) -> None:
+    write_keys(tmp_path, streams_max="2")
+    async with (
+        watched(tmp_path, open_access=False) as gateway,
+        raw_subscriber(gateway.port) as holder,
+    ):
+        assert await holder.upgraded(headers=bearer(KEY)) == 101
+        acks = []
+        for query in (1, 2, 3):
+            asked = request("MLinkStream", msgName="AddOrder", queryID=query)
+            await holder.send(frame(TEXT, asked.encode()))
+            acks.append(json.loads((await holder.until(b"MLinkStreamAck"))[14:])["message"])
+
+    assert [each["result"] for each in acks] == ["OK", "OK", "Error"]
+    assert acks[2]["detail"].startswith("2 streams run on this connection, no more are allowed")
+
+
+async def test_row_38_requests_a_second_of_a_key_are_limited(tmp_path: Path) -> None:
+    write_keys(tmp_path, requests_per_second="1")
+    asked = frame(TEXT, request("MLinkStream", msgName="nothing").encode())
+    async with (
+        watched(tmp_path, open_access=False, requests_per_second=10, requests_burst=20) as gateway,
+        raw_subscriber(gateway.port) as holder,
+    ):
+        assert await holder.upgraded(headers=bearer(KEY)) == 101
+        await holder.send(asked * 40)
+        code, reason = await holder.closed()
+
+    assert code == CloseCode.FLOOD
+    assert reason == "too many requests: 1 a second are allowed"
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG])

@@ -117,6 +117,32 @@ async def test_row_21_never_reads(tmp_path: Path) -> None:
     assert line.neighbour_noticed_nothing()
 
 
+@pytest.mark.one_loop
+async def test_row_21_who_reads_again_in_time_is_told_why_it_ends_and_where_to_resume(tmp_path: Path) -> None:
+    async with (
+        pipe(tmp_path, never_reads_timeout_s=1.0, close_timeout_s=20.0) as line,
+        narrow(line.gateway) as stuck,
+    ):
+        await started(stuck)
+        for _ in range(10):
+            await line.publish(2_000)
+        subscribers = line.gateway._server._subscribers.values()
+        async with asyncio.timeout(20):
+            while all(each._ending is None for each in subscribers):
+                await line.publish(10)
+        await rest_of(stuck)
+
+    assert stuck.socket.close_code == 4001
+    word = [each["message"] for each in stuck.control if each["header"]["mTyp"] == "MLinkAdmin"][-1]
+    assert word["state"] == "GoodNight"
+    assert "4001" in word["detail"]
+    (ended,) = [each["message"] for each in stuck.control if each["message"].get("state") == "Terminated"]
+    (position,) = ended["positions"]
+    assert stuck.numbers == list(range(1, position["seqN"] + 1))
+    assert position["numMessagesSent"] == len(stuck.numbers)
+    assert line.neighbour_noticed_nothing()
+
+
 def waiting_bytes(gateway: Gateway) -> list[int]:
     """What each subscriber's connection holds that its kernel has not taken."""
     return [each.backlog() for each in gateway._server.subscribers]
@@ -203,6 +229,39 @@ async def test_row_22_reads_1_kb_each_second(tmp_path: Path) -> None:
     assert line.neighbour_noticed_nothing()
 
 
+def directory_of(count: int) -> list[bytes]:
+    """The directory messages of so many tickers."""
+    template = Market(1, seed=1).opening()[1]
+    return [
+        template[:1] + (at + 1).to_bytes(2, "big") + template[3:11] + f"T{at:07d}".encode() + template[19:]
+        for at in range(count)
+    ]
+
+
+@pytest.mark.one_loop
+async def test_row_22_who_reads_records_slowly_gets_the_newest_at_its_own_pace(tmp_path: Path) -> None:
+    keys, rounds = 2_000, 30
+    records = directory_of(keys)
+    held = [0]
+    async with pipe(tmp_path) as line, narrow(line.gateway) as slow:
+        await slow.stream("StockDirectory")
+        await slow.until_control("MLinkStreamCheckPt", state="Complete")
+        for _ in range(rounds):
+            line.exchange.extend(records)
+            line.count += keys
+            await line.neighbour.until_count(line.count)
+            held += waiting_bytes(line.gateway)
+        while not slow.numbers or slow.numbers[-1] < line.count:
+            await slow.read()
+
+    newest = {each["message"]["stock"]: each["header"]["seqN"] for each in slow.data}
+    assert newest == {f"T{at:07d}": line.count - keys + at + 1 for at in range(keys)}
+    assert slow.numbers == sorted(set(slow.numbers)), "in order, and none twice"
+    assert len(slow.data) < keys * rounds // 2, "it was slow indeed"
+    assert max(held) < 65_536 + 3 * 65_535 + 100_000, "the buffer's mark, and what one slice may add"
+    assert line.neighbour_noticed_nothing()
+
+
 async def test_row_23_resume_too_old_names_the_oldest(tmp_path: Path) -> None:
     async with pipe(tmp_path) as line:
         await line.publish(100)
@@ -217,6 +276,7 @@ async def test_row_23_resume_too_old_names_the_oldest(tmp_path: Path) -> None:
 
     assert ack["result"] == "Error"
     assert f"too old: had are '{line.exchange.session.name}':1" in ack["detail"]
+    assert line.neighbour.numbers == [*range(1, 101), *range(1, 11)]
 
 
 @pytest.mark.one_loop
@@ -237,6 +297,7 @@ async def test_row_23_a_position_that_ages_out_under_its_reader_ends_in_a_named_
     assert "4002" in word["detail"]
     ended = [each["message"] for each in stuck.control if each["message"].get("state") == "Terminated"]
     assert ended[0]["positions"][0]["seqN"] == stuck.numbers[-1] == len(stuck.numbers)
+    assert line.neighbour.numbers == [*range(1, line.count + 1), *range(1, 11)]
 
 
 async def test_row_24_resume_in_the_future(tmp_path: Path) -> None:
@@ -247,9 +308,13 @@ async def test_row_24_resume_in_the_future(tmp_path: Path) -> None:
             refused = await early.until_control("MLinkStreamAck", queryID=1)
             await early.stream("*", queryID=2, resume={"seqN": 101})
             taken = await early.until_control("MLinkStreamAck", queryID=2)
+            await line.publish(10)
+            await early.until_count(10)
 
     assert (refused["result"], taken["result"]) == ("Error", "OK")
     assert "future" in refused["detail"]
+    assert early.numbers == list(range(101, 111))
+    assert line.neighbour_noticed_nothing()
 
 
 @pytest.mark.one_loop
@@ -317,6 +382,7 @@ async def test_row_26_a_filter_changes_at_a_stated_number(tmp_path: Path) -> Non
         and each["message"]["side"] == ("B" if each["header"]["seqN"] <= number else "S")
     ]
     assert changing.numbers == expected
+    assert line.neighbour_noticed_nothing()
 
 
 async def test_row_27_a_filter_that_matches_nothing_is_told_how_far_it_is_covered(tmp_path: Path) -> None:
@@ -331,6 +397,7 @@ async def test_row_27_a_filter_that_matches_nothing_is_told_how_far_it_is_covere
 
     assert (proof["seqN"], proof["numMessagesSent"]) == (300, 0)
     assert silent.data == []
+    assert line.neighbour_noticed_nothing()
 
 
 @pytest.mark.skipif(
@@ -390,11 +457,7 @@ async def test_row_29_cut_in_mid_write_leaks_no_exception(
 async def test_row_30_snapshot_while_much_arrives(tmp_path: Path, delivery: str) -> None:
     """10,000 records, and 30,000 messages at full speed while they are sent."""
     keys = 10_000
-    template = Market(1, seed=1).opening()[1]
-    records = [
-        template[:1] + (at + 1).to_bytes(2, "big") + template[3:11] + f"T{at:07d}".encode() + template[19:]
-        for at in range(keys)
-    ]
+    records = directory_of(keys)
     async with pipe(tmp_path) as line:
         line.exchange.extend(records)
         line.count += keys

@@ -218,6 +218,33 @@ async def test_many_subscribers_are_all_told_where_to_resume_and_let_go(tmp_path
     assert all(each.control[-1]["message"]["state"] == "Terminated" for each in readers)
 
 
+@pytest.mark.one_loop
+async def test_row_44_they_are_let_go_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over two seconds here, so that they do not all come back at once."""
+    monkeypatch.setattr("gateway.net.server.CLOSES_PER_S", 10)
+    loop = asyncio.get_running_loop()
+    gone_at: list[float] = []
+
+    async def until_gone(each: Reader) -> None:
+        await read_to_the_end(each)
+        gone_at.append(loop.time())
+
+    async with Exchange() as exchange, AsyncExitStack() as others:
+        configured = settings(tmp_path, feed_settings(exchange.port), shutdown_timeout_s=20.0)
+        async with running(configured) as gateway:
+            readers = [await others.enter_async_context(reader(gateway)) for _ in range(20)]
+            for each in readers:
+                await streaming(each)
+            waiting = [asyncio.create_task(until_gone(each)) for each in readers]
+        await asyncio.gather(*waiting)
+
+    assert [each.socket.close_code for each in readers] == [1001] * 20
+    # A machine that is busy makes it longer, or the first one late, but not by a second.
+    assert gone_at[-1] - gone_at[0] > 1.0
+
+
 async def test_who_comes_while_it_ends_is_not_let_in(tmp_path: Path) -> None:
     async with Exchange() as exchange:
         configured = settings(tmp_path, feed_settings(exchange.port), shutdown_timeout_s=1.0)
