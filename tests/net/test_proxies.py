@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import os
+import shutil
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from gateway.errors import ConfigError
 from gateway.net.server import Server
 from tests.fakes.raw_subscriber import RawSubscriber, raw_subscriber, upgrade
+from tests.flow.pipe import free_port
 from tests.net.scraping import fetch
 from tests.net.test_server import serving
 
@@ -159,3 +164,63 @@ async def test_over_ipv6_it_is_the_same() -> None:
         pytest.skip(f"no IPv6 here: {exc}")
 
     assert statuses == [101, 101, 429, 101]
+
+
+CADDYFILE = """
+{{
+    admin off
+    auto_https off
+}}
+:{port} {{
+    bind 127.0.0.1
+    reverse_proxy 127.0.0.1:{gateway} {{
+        header_up Host localhost
+    }}
+}}
+"""
+
+
+@asynccontextmanager
+async def caddy_in_front_of(server: Server, folder: Path) -> AsyncIterator[int]:
+    """A real proxy; gives its port."""
+    port = free_port()
+    (folder / "Caddyfile").write_text(CADDYFILE.format(port=port, gateway=server.port))
+    process = await asyncio.create_subprocess_exec(
+        *("caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")),
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    async with raw_subscriber(port):
+                        break
+                except OSError:
+                    assert process.returncode is None, "Caddy has ended"
+                    await asyncio.sleep(0.05)
+        yield port
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+@pytest.mark.one_loop
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="CADDY NOT TESTED: it is not installed")
+async def test_caddy_is_believed_and_its_clients_are_not(tmp_path: Path) -> None:
+    statuses: dict[str, list[int]] = {"127.0.0.2": [], "127.0.0.3": []}
+    async with (
+        proxied() as server,
+        caddy_in_front_of(server, tmp_path) as port,
+        AsyncExitStack() as crowd,
+    ):
+        for at in range(3):
+            for client, told in statuses.items():
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(client, 0))
+                subscriber = RawSubscriber(reader, writer)
+                crowd.callback(lambda held: held.writer.transport.abort(), subscriber)
+                told.append(await asked(subscriber, f"8.8.8.{at}"))
+
+    assert statuses == {"127.0.0.2": [101, 101, 429], "127.0.0.3": [101, 101, 429]}
