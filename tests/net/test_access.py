@@ -2,6 +2,7 @@
 
 import hmac
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,17 @@ def test_a_broken_file_leaves_the_old_keys_in_force_and_is_told_once(tmp_path: P
     with pytest.raises(ConfigError, match=r"keys\.toml: can't be read"):
         keys.reload_if_changed()
     assert keys.authenticate(KEY, NOW) is not None
+
+
+def test_a_file_whose_permissions_were_put_right_is_read_again(tmp_path: Path) -> None:
+    keys = ring(tmp_path, entry())
+    # It could not be read at the last look, and nothing is written into it now.
+    (tmp_path / "keys.toml").chmod(0o000)
+    with suppress(ConfigError):
+        keys.reload_if_changed()
+    (tmp_path / "keys.toml").chmod(0o640)
+
+    assert keys.reload_if_changed() is True
 
 
 def test_neither_key_nor_hash_is_in_a_repr(tmp_path: Path) -> None:
