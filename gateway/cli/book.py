@@ -1,24 +1,33 @@
 """`gateway book`: one ticker's book as a ladder that follows the market.
 
-Knows the views that hold a book, and the terminal; the stream is the client library's.
+Knows the views that hold a book, and the terminal; the stream is the client library's, a ladder's drawing
+`ladder`'s.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from decimal import Decimal
-from itertools import zip_longest
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.running import run_until_interrupted
-from gateway.client import KeyRefused, RequestRefused, connect
+from gateway.cli.ladder import Ladder, drawing
+from gateway.cli.running import quiet_client_log, run_until_interrupted
+from gateway.client import KeyRefused, Message, Notice, RequestRefused, connect
+from gateway.client.notices import (
+    FeedDown,
+    FeedUp,
+    GoodNight,
+    Reconnected,
+    Reconnecting,
+    SessionChange,
+    SnapshotComplete,
+    Stale,
+)
 from gateway.client.options import websocket_url
 from gateway.client.request import where_of
 from gateway.errors import BadRequest, GatewayError
@@ -28,46 +37,7 @@ LEVELS_DEFAULT, LEVELS_MAX = 10, 50
 # Faster than this nobody reads.
 REFRESH_PER_S = 10
 LATENCY_MS = 50
-BAR_WIDTH = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One price of a side. `orders` is None where nobody tells."""
-
-    price: Decimal
-    size: int
-    orders: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """What is shown: both sides, best first."""
-
-    ticker: str
-    bids: Sequence[Level]
-    asks: Sequence[Level]
-    time_ns: int
-    status: str = ""
-
-    @classmethod
-    def of(cls, fields: dict[str, Any], levels: int) -> "Ladder":
-        """From the fields of a BookDepth or a StockBookQuote."""
-        ticker, time_ns = fields["pkey"]["ticker"]["tk"], fields["srcTimestamp"]
-        if "bids" in fields:
-            bids, asks = (
-                [Level(each["price"], each["size"], each["orders"]) for each in fields[side][:levels]]
-                for side in ("bids", "asks")
-            )
-            return cls(ticker, bids, asks, time_ns)
-        bids, asks = (list(_quoted(fields, side))[:levels] for side in ("bid", "ask"))
-        return cls(ticker, bids, asks, time_ns, fields["marketStatus"])
-
-
-def _quoted(fields: dict[str, Any], side: str) -> Iterator[Level]:
-    for at in (1, 2):
-        if fields[f"{side}Size{at}"]:
-            yield Level(fields[f"{side}Price{at}"], fields[f"{side}Size{at}"])
+_DEPTH = re.compile(r"\bBookDepth(\d*)\b")
 
 
 def book(
@@ -113,11 +83,14 @@ def book(
 
         gateway book AAPL --count 1 > book.txt
     """
-    console = Console()
     try:
         websocket_url(url)
+        if not ticker.strip():
+            raise BadRequest("TICKER: is empty, expected a name such as AAPL")
         password = key_file.read_text("utf-8").strip() if key_file is not None else key
-        run_until_interrupted(_follow(ticker, url, levels, count, password, console))
+        shown = Shown(ticker.strip(), levels, count, Console(), Console(stderr=True))
+        with quiet_client_log(), shown.drawn():
+            run_until_interrupted(_follow(shown, url, password))
     except (BadRequest, KeyRefused) as error:
         typer.echo(f"gateway: {error}", err=True)
         raise typer.Exit(2) from error
@@ -126,81 +99,126 @@ def book(
         raise typer.Exit(1) from error
 
 
-def views_for(levels: int) -> list[str]:
-    """What to ask for, the best first: exactly so many levels, more than enough, what there is."""
-    enough = [f"BookDepth{levels}", "BookDepth"] if levels != LEVELS_DEFAULT else ["BookDepth", "BookDepth10"]
-    return [*enough, "StockBookQuote"]
+class Shown:
+    """What is on the screen: the ladder of each feed that has the ticker, and what is wrong at the moment.
 
+    In a pipe each ladder is written out, and what is wrong goes to `err`.
+    """
 
-async def _follow(ticker: str, url: str, levels: int, count: int | None, key: str, console: Console) -> None:
-    refused: RequestRefused | None = None
-    for name in views_for(levels):
-        try:
-            await _show(name, ticker, url, levels, count, key, console)
-        except RequestRefused as exc:
-            if exc.result is not StreamResult.UNKWN_MSG_TYPE:
-                raise
-            refused = refused or exc
-        else:
+    def __init__(self, ticker: str, levels: int, count: int | None, out: Console, err: Console) -> None:
+        self.ticker = ticker
+        self.levels = levels
+        self._count = count
+        self._out = out
+        self._err = err
+        self._live: Live | None = None
+        self._ladders: dict[str, Ladder] = {}
+        # By what they are about; each stands until it is over.
+        self._troubles: dict[str, str] = {}
+        self._shown = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether it was shown as often as was asked for."""
+        return self._shown == self._count
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Draw in place while this lasts, on a terminal."""
+        if not self._out.is_terminal:
+            yield
             return
-    assert refused is not None
-    raise BadRequest(
-        f'the gateway has no books; expected views = ["BookDepth"] at one of its feeds ({refused.detail})'
-    )
+        with Live(self._drawing(), console=self._out, refresh_per_second=REFRESH_PER_S) as self._live:
+            yield
+
+    def message(self, message: Message) -> None:
+        """One more state of the book."""
+        ladder = self._ladders[message.src] = Ladder.of(message.exact_fields(), self.levels)
+        for trouble in ("book", f"stale {message.src}"):
+            self._troubles.pop(trouble, None)
+        self._shown += 1
+        if self._live is None:
+            source = message.src if len(self._ladders) > 1 else ""
+            self._out.print(drawing(ladder, source, self._out.width))
+        else:
+            self._live.update(self._drawing())
+
+    def notice(self, notice: Notice) -> None:
+        """The stream has something to tell."""
+        match notice:
+            case Reconnecting():
+                self._trouble("line", f"no connection, next try in {notice.delay_s:.0f} s: {notice.detail}")
+            case Reconnected():
+                self._troubles.pop("line", None)
+            case GoodNight():
+                self._trouble("line", f"the gateway shuts down: {notice.detail or 'dialled again by itself'}")
+            case FeedDown():
+                self._trouble(f"feed {notice.src}", f"feed {notice.src} is down: {notice.detail}")
+            case FeedUp():
+                self._troubles.pop(f"feed {notice.src}", None)
+            case Stale():
+                self._trouble(f"stale {notice.src}", f"feed {notice.src} is silent: {notice.detail}")
+            case SessionChange():
+                # Its orders are gone with it.
+                self._ladders.pop(notice.src, None)
+                self._trouble("book", f"session {notice.session} has begun, and no book of it yet")
+            case SnapshotComplete() if not self._ladders:
+                hint = "" if self.ticker == self.ticker.upper() else "; tickers are written in capitals"
+                text = f"no book of {self.ticker}: no such ticker, or no order of it yet{hint}"
+                self._trouble("book", text)
+        if self._live is not None:
+            self._live.update(self._drawing())
+
+    def _trouble(self, about: str, text: str) -> None:
+        if self._live is None and self._troubles.get(about) != text:
+            self._err.print(f"gateway: {text}", markup=False, highlight=False, soft_wrap=True)
+        self._troubles[about] = text
+
+    def _drawing(self) -> RenderableType:
+        many = len(self._ladders) > 1
+        parts: list[RenderableType] = [
+            drawing(ladder, src if many else "", self._out.width)
+            for src, ladder in sorted(self._ladders.items())
+        ]
+        if not parts and not self._troubles:
+            parts.append(Text(f"{self.ticker}: no book yet", style="dim"))
+        return Group(*parts, *(Text(text, style="yellow") for text in self._troubles.values()))
 
 
-async def _show(
-    name: str, ticker: str, url: str, levels: int, count: int | None, key: str, console: Console
-) -> None:
-    where, shown = where_of([ticker], ""), 0
+def nearest_depth(levels: int, refusal: str) -> str | None:
+    """The BookDepth of those that a refusal names that shows so many levels, or the most there are."""
+    depths = {int(found[1] or LEVELS_DEFAULT): found[0] for found in _DEPTH.finditer(refusal)}
+    enough = [depth for depth in depths if depth >= levels]
+    return depths[min(enough) if enough else max(depths)] if depths else None
+
+
+async def _follow(shown: Shown, url: str, key: str) -> None:
+    try:
+        await _show(f"BookDepth{shown.levels}", shown, url, key)
+        return
+    except RequestRefused as exc:
+        if exc.result is not StreamResult.UNKWN_MSG_TYPE:
+            raise
+        refused = exc
+    # Of those it names, the first is the one that was asked for.
+    there_are = refused.detail.partition(";")[2]
+    try:
+        await _show(nearest_depth(shown.levels, there_are) or "StockBookQuote", shown, url, key)
+    except RequestRefused as exc:
+        if exc.result is not StreamResult.UNKWN_MSG_TYPE:
+            raise
+        expected = 'expected views = ["BookDepth"] at one of its feeds'
+        raise BadRequest(f"the gateway has no books; {expected} ({refused.detail})") from exc
+
+
+async def _show(name: str, shown: Shown, url: str, key: str) -> None:
+    where = where_of([shown.ticker], "")
     feed = connect(url, key)
     async with feed, feed.stream(name, where=where, delivery="latest", latency_ms=LATENCY_MS) as stream:
-        waiting = Text(f"{ticker}: no book yet", style="dim")
-        live = None
-        if console.is_terminal:
-            live = Live(waiting, console=console, refresh_per_second=REFRESH_PER_S)
-        with live or nullcontext():
-            async for message in stream:
-                drawn = drawing(Ladder.of(message.exact_fields(), levels))
-                if live is not None:
-                    live.update(drawn)
-                else:
-                    console.print(drawn)
-                shown += 1
-                if shown == count:
-                    break
-
-
-def drawing(ladder: Ladder) -> RenderableType:
-    """The ladder as a table, bids on the left, with a bar for each size."""
-    largest = max((level.size for level in (*ladder.bids, *ladder.asks)), default=1)
-    table = Table(title=_title(ladder), title_justify="left", title_style="bold")
-    for column, justify in (
-        ("orders", "right"),
-        ("", "right"),
-        ("size", "right"),
-        ("bid", "right"),
-        ("ask", "left"),
-        ("size", "left"),
-        ("", "left"),
-        ("orders", "left"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]  # a literal of rich's own
-    for bid, ask in zip_longest(ladder.bids, ladder.asks):
-        table.add_row(*reversed(_cells(bid, largest, "green")), *_cells(ask, largest, "red"))
-    return Group(table)
-
-
-def _title(ladder: Ladder) -> str:
-    seconds, rest_ns = divmod(ladder.time_ns, 10**9)
-    time = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest_ns // 10**6:03}"
-    spread = f"spread {ladder.asks[0].price - ladder.bids[0].price}" if ladder.bids and ladder.asks else ""
-    return "  ".join(part for part in (ladder.ticker, time, ladder.status, spread) if part)
-
-
-def _cells(level: Level | None, largest: int, style: str) -> list[Text]:
-    if level is None:
-        return [Text("")] * 4
-    bar = "█" * max(1, round(BAR_WIDTH * level.size / largest))
-    orders = "" if level.orders is None else f"{level.orders}"
-    return [Text(f"{level.price}", style), Text(f"{level.size:,}"), Text(bar, style), Text(orders, "dim")]
+        async for item in stream.with_notices():
+            if isinstance(item, Notice):
+                shown.notice(item)
+            else:
+                shown.message(item)
+                if shown.enough:
+                    return

@@ -1,9 +1,11 @@
 """Run a command's coroutine until it is done or a signal says to end. Knows the process, nothing else."""
 
 import asyncio
+import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -39,3 +41,15 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop
 
     return uvloop.new_event_loop
+
+
+@contextmanager
+def quiet_client_log() -> Iterator[None]:
+    """For commands that print notices: the client library's log would say each a second time."""
+    log = logging.getLogger("gateway.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

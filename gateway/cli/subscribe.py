@@ -4,7 +4,6 @@ Knows the command line and printing; the stream is the client library's.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.output import FLUSH_INTERVAL_S, MessageLines, Progress
-from gateway.cli.running import run_until_interrupted
+from gateway.cli.running import quiet_client_log, run_until_interrupted
 from gateway.client import FeedPosition, KeyRefused, Message, Notice, connect
 from gateway.client.arguments import StreamOptions
 from gateway.client.files import MessageFile, open_file
@@ -156,7 +155,7 @@ def subscribe(
             as_json=True if json else None,
             give_up_after_s=give_up_after,
         )
-        with _file(output, format, overwrite) as file, _quiet_log():
+        with _file(output, format, overwrite) as file, quiet_client_log():
             run_until_interrupted(job.run(file))
     except (BadRequest, KeyRefused) as error:
         _say(f"gateway: {error}")
@@ -254,18 +253,6 @@ def _file(path: Path | None, wanted: str | None, overwrite: bool) -> Iterator[Me
         return
     with open_file(path, wanted, overwrite=overwrite) as file:
         yield file
-
-
-@contextmanager
-def _quiet_log() -> Iterator[None]:
-    """Notices are printed here; the library's log would say each a second time."""
-    log = logging.getLogger("gateway.client")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _read_key(path: Path) -> str:

@@ -1,6 +1,9 @@
 """`gateway book` against a gateway that has books, one that has quotes only, and one that has neither."""
 
 import asyncio
+import io
+import json
+import signal
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -10,9 +13,22 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gateway.cli.book import Ladder, Level, drawing, views_for
+from gateway.cli.book import Shown, nearest_depth
+from gateway.cli.ladder import Ladder, Level, drawing
+from gateway.client import Message
+from gateway.client.notices import (
+    FeedDown,
+    FeedUp,
+    GoodNight,
+    Notice,
+    Reconnected,
+    Reconnecting,
+    SessionChange,
+    SnapshotComplete,
+    Stale,
+)
 from gateway.simulator.exchange import Exchange
-from tests.flow.pipe import feed_settings, reader, running, settings
+from tests.flow.pipe import feed_settings, free_port, reader, running, settings
 from tests.views.markets import add
 
 pytestmark = pytest.mark.one_loop
@@ -40,9 +56,8 @@ async def shown(folder: Path, *arguments: str, views: Sequence[str] = ("BookDept
             return await ran(*arguments, "--url", f"ws://127.0.0.1:{gateway.port}")
 
 
-async def ran(*arguments: str) -> tuple[int, str, str]:
-
-    process = await asyncio.create_subprocess_exec(
+async def started(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         "import typer; from gateway.cli.book import book; typer.run(book)",
@@ -51,6 +66,10 @@ async def ran(*arguments: str) -> tuple[int, str, str]:
         stderr=asyncio.subprocess.PIPE,
         env={"COLUMNS": "120", "NO_COLOR": "1", "PYTHONPATH": ".", "PYTHONUTF8": "1"},
     )
+
+
+async def ran(*arguments: str) -> tuple[int, str, str]:
+    process = await started(*arguments)
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
@@ -107,14 +126,76 @@ async def test_a_wrong_address_is_your_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "names"),
+    ("levels", "there_are", "name"),
     [
-        (10, ["BookDepth", "BookDepth10", "StockBookQuote"]),
-        (5, ["BookDepth5", "BookDepth", "StockBookQuote"]),
+        (5, "AddOrder, BookDepth, BookDepth20, StockBookQuote", "BookDepth"),
+        (11, "AddOrder, BookDepth, BookDepth20, BookDepth50", "BookDepth20"),
+        (50, "BookDepth5, BookDepth", "BookDepth"),
+        (3, "BookDepth, BookDepth5", "BookDepth5"),
+        (10, "StockBookQuote, MyBookDepth9, BookDepths", None),
     ],
 )
-def test_the_view_that_fits_best_is_asked_for_first(levels: int, names: list[str]) -> None:
-    assert views_for(levels) == names
+def test_of_the_depths_there_are_the_nearest_is_asked_for(
+    levels: int, there_are: str, name: str | None
+) -> None:
+    assert nearest_depth(levels, there_are) == name
+
+
+async def test_fewer_levels_than_the_gateway_derives_are_cut_from_what_there_is(tmp_path: Path) -> None:
+    code, out, _ = await shown(
+        tmp_path, "AAPL", "--count", "1", "--levels", "2", views=["StockBookQuote", "BookDepth50"]
+    )
+
+    assert code == 0
+    assert [(row[0], row[3], row[4]) for row in rows(out)] == [
+        ("2", "150.0000", "150.0100"),
+        ("1", "149.9900", "150.0200"),
+    ]
+
+
+async def test_a_blank_ticker_is_your_input() -> None:
+    code, _, err = await ran(" ", "--url", "localhost:1")
+
+    assert (code, err) == (2, "gateway: TICKER: is empty, expected a name such as AAPL\n")
+
+
+async def test_a_ticker_nobody_knows_is_told_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    async with Exchange() as exchange:
+        exchange.extend(BOOK)
+        configured = settings(tmp_path, feed_settings(exchange.port, views=("BookDepth",)))
+        async with running(configured) as gateway:
+            process = await started("nosuch", "--url", f"127.0.0.1:{gateway.port}")
+            assert process.stderr is not None
+            said = await asyncio.wait_for(process.stderr.readline(), 60)
+            process.send_signal(signal.SIGINT)
+            out, err = await asyncio.wait_for(process.communicate(), 60)
+
+    assert said.decode() == (
+        "gateway: no book of nosuch: no such ticker, or no order of it yet; tickers are written in capitals\n"
+    )
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+async def test_the_book_goes_on_when_the_gateway_was_restarted(tmp_path: Path) -> None:
+    port = free_port()
+    async with Exchange() as exchange:
+        exchange.extend(BOOK)
+        configured = settings(tmp_path, feed_settings(exchange.port, views=("BookDepth",)), port=port)
+        async with running(configured):
+            process = await started("AAPL", "--levels", "2", "--url", f"127.0.0.1:{port}")
+            assert process.stdout is not None
+            assert process.stderr is not None
+            await asyncio.wait_for(process.stdout.readuntil(b"149.99"), 60)
+        said = await asyncio.wait_for(process.stderr.readuntil(b"no connection"), 60)
+        exchange.extend([add(99, "S", 3, 1_500_050)])
+        async with running(configured):
+            await asyncio.wait_for(process.stdout.readuntil(b"150.0050"), 60)
+            process.send_signal(signal.SIGTERM)
+            _, err = await asyncio.wait_for(process.communicate(), 60)
+
+    assert said.startswith(b"gateway: the gateway shuts down: ")
+    assert process.returncode == 0
+    assert b"Traceback" not in err
 
 
 def text_of(ladder: Ladder) -> str:
@@ -141,6 +222,17 @@ def test_the_bars_are_as_long_as_the_sizes_are_large() -> None:
     assert (first[1], second[1], first[6]) == ("█" * 12, "█" * 6, "█")
 
 
+@pytest.mark.parametrize("width", [76, 80, 200])
+def test_on_a_narrow_screen_prices_and_sizes_are_whole(width: int) -> None:
+    console = Console(width=width, no_color=True, force_terminal=False)
+    level = Level(Decimal("199999.9900"), 1_200_000, 12)
+    with console.capture() as capture:
+        console.print(drawing(Ladder("AAPL", [level], [level], 0), width=width))
+
+    (row,) = rows(capture.get())
+    assert [row[at] for at in (2, 3, 4, 5)] == ["1,200,000", "199999.9900", "199999.9900", "1,200,000"]
+
+
 def test_a_quote_without_a_second_level_has_one() -> None:
     fields: dict[str, Any] = {
         "pkey": {"ticker": {"tk": "AAPL"}},
@@ -152,3 +244,75 @@ def test_a_quote_without_a_second_level_has_one() -> None:
     }
 
     assert Ladder.of(fields, 10) == Ladder("AAPL", [Level(Decimal("9.9900"), 4)], [], 5, "Open")
+
+
+def on_screen(*told: Message | Notice) -> str:
+    """What a terminal shows in the end."""
+    screen = Shown("AAPL", 10, None, Console(file=io.StringIO()), Console(file=io.StringIO()))
+    for each in told:
+        screen.notice(each) if isinstance(each, Notice) else screen.message(each)
+    console = Console(width=100, no_color=True, force_terminal=False)
+    with console.capture() as capture:
+        console.print(screen._drawing())
+    return capture.get()
+
+
+def depth(price: str, src: str = "itch") -> Message:
+    fields = {
+        "pkey": {"ticker": {"tk": "AAPL"}},
+        "srcTimestamp": 34_200_000_000_000,
+        "bids": [{"price": float(price), "size": 1, "orders": 1}],
+        "asks": [],
+    }
+    header = {"mTyp": "BookDepth", "src": src}
+    return Message(header, fields, json.dumps({"header": header, "message": fields}).encode())
+
+
+DOWN = FeedDown("exchange gone", src="itch")
+LOST = Reconnecting("refused", attempt=1, delay_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "said", "not_said"),
+    [
+        ([], "AAPL: no book yet", "no such ticker"),
+        ([SnapshotComplete()], "no such ticker, or no order of it yet", "capitals"),
+        ([depth("1.5"), SnapshotComplete()], "1.5", "no such ticker"),
+        ([SnapshotComplete(), depth("1.5")], "1.5", "no such ticker"),
+        ([depth("1.5"), LOST], "no connection, next try in 2 s: refused", "no book"),
+        ([depth("1.5"), GoodNight("bye")], "the gateway shuts down: bye", "no book"),
+        ([depth("1.5"), LOST, Reconnected()], "1.5", "no connection"),
+        ([depth("1.5"), DOWN], "feed itch is down: exchange gone", "no book"),
+        ([depth("1.5"), DOWN, FeedUp(src="itch")], "1.5", "down"),
+        ([depth("1.5"), Stale("30 s", src="itch")], "feed itch is silent: 30 s", "no book"),
+        ([depth("1.5"), Stale("30 s", src="itch"), depth("1.7")], "1.7", "silent"),
+        ([depth("1.5"), SessionChange(src="itch", session="S2")], "session S2 has begun", "1.5"),
+    ],
+)
+def test_what_is_wrong_stands_below_the_book_until_it_is_over(
+    told: list[Message | Notice], said: str, not_said: str
+) -> None:
+    text = on_screen(*told)
+
+    assert said in text
+    assert not_said not in text
+
+
+def test_two_feeds_with_the_ticker_have_a_ladder_each() -> None:
+    text = on_screen(depth("1.5", "itch"), depth("1.7", "bx"), depth("1.6", "itch"))
+
+    assert text.index("bx") < text.index("1.7") < text.index("itch") < text.index("1.6")
+    assert "1.5" not in text
+
+
+def test_on_a_terminal_the_book_is_drawn_in_place() -> None:
+    out = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    screen = Shown("AAPL", 10, None, out, Console(file=io.StringIO()))
+
+    with screen.drawn():
+        screen.notice(SnapshotComplete())
+        screen.message(depth("1.5"))
+    written = out.file.getvalue()  # type: ignore[attr-defined]
+
+    assert "\x1b[" in written, "the cursor goes back"
+    assert written.rstrip().rpartition("no such ticker")[2].count("1.5") == 1
