@@ -4,14 +4,13 @@ Finds the process by the lock on its journal, so that no stale number of a proce
 """
 
 import os
-import resource
 import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.cli.check_config import examine
+from gateway.cli.examination import examine_here
 from gateway.errors import ConfigError, UpstreamLost
 from gateway.journal.lock import writer_of
 
@@ -26,7 +25,7 @@ def reload(
     The files are checked first: if anything in them is wrong, nothing is sent and the exit code is 2. The
     gateway's log says what came of it. Sending SIGHUP to the process does the same without the check.
     """
-    found = examine(config, os.environ, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    found = examine_here(config)
     if found.problems or found.settings is None:
         raise ConfigError("\n".join(found.problems))
     folder = found.settings.journal.folder

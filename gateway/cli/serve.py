@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gateway.app import Gateway
+from gateway.cli.examination import examine_here
 from gateway.cli.running import loop_factory
 from gateway.errors import ConfigError
 from gateway.logs import set_level, start_log
@@ -34,8 +35,13 @@ def serve(
     key and remedy, and the exit code is 2. A second signal ends at once. SIGHUP, or `gateway reload`, has it
     read keys, stripes, logins and log level again.
     """
-    settings = load_settings(config)
+    found = examine_here(config)
+    if found.problems or found.settings is None:
+        raise ConfigError("\n".join(found.problems))
+    settings = found.settings
     start_log(settings.log)
+    for warning in found.warnings:
+        log.warning("event=unwise detail=%r", warning)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(Gateway(settings), config))
 

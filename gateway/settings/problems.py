@@ -6,7 +6,7 @@ that stands in the wrong place.
 
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -104,8 +104,8 @@ def field_at(model: type[Section], loc: Loc) -> FieldInfo | None:
     return field
 
 
-def expectation(field: FieldInfo) -> str:
-    """A sentence that says what a field takes."""
+def expectation(field: FieldInfo, name: str = "") -> str:
+    """A sentence that says what a field takes. `name` is the way to it, as in `[[feeds.endpoints]]`."""
     inner = plain(field.annotation)
     bounds = {type(each): each for each in field.metadata}
     lowest, highest = bounds.get(Ge), bounds.get(Le)
@@ -132,17 +132,30 @@ def expectation(field: FieldInfo) -> str:
         if is_list:
             sizes = [each for each in (bounds.get(MinLen), bounds.get(MaxLen)) if each]
             text = (
-                "write one or more tables in double brackets"
+                f"write one or more tables in double brackets, [[{name}]]"
                 if table
                 else 'write a list, as in ["one", "two"]'
             )
             text += f", at most {sizes[-1].max_length}" if sizes and isinstance(sizes[-1], MaxLen) else ""
+            if table:
+                return text
         else:
-            text = "make it a table, in brackets"
+            text = f"make it a table, [{name}]"
     default = field.default
     if default is PydanticUndefined or default is None or isinstance(default, Section | SecretStr):
         return text
     return f"{text} (default {shown('', default)})"
+
+
+def _tables_with(key: str, model: type[Section], at: str = "") -> Iterator[str]:
+    """The tables that have a key of this name, as they are written in the file."""
+    for name, field in model.model_fields.items():
+        table, is_list = section_in(field.annotation)
+        if table is not None:
+            way = f"{at}{name}"
+            if key in table.model_fields:
+                yield f"[[{way}]]" if is_list else f"[{way}]"
+            yield from _tables_with(key, table, f"{way}.")
 
 
 def remedy_for(error: ErrorDetails, model: type[Section]) -> str:
@@ -151,13 +164,18 @@ def remedy_for(error: ErrorDetails, model: type[Section]) -> str:
     if kind == "extra_forbidden":
         parent = field_at(model, loc[:-1]) if len(loc) > 1 else None
         inside = section_in(parent.annotation)[0] if parent else model
-        return f"unknown key; {did_you_mean(str(loc[-1]), inside.model_fields if inside else ())}"
+        known = inside.model_fields if inside else ()
+        near = get_close_matches(str(loc[-1]).casefold(), known, 1)
+        places = [] if near else list(_tables_with(str(loc[-1]), model))
+        # In TOML a key belongs to the last table above it, so what is right may stand in the wrong place.
+        where = f"it belongs to {' or '.join(places)}; write it below that line, above the next table"
+        return f"unknown key; {where if places else did_you_mean(str(loc[-1]), known)}"
     if kind == "value_error":
         return error["msg"].removeprefix("Value error, ")
     field = field_at(model, loc)
     if field is None:
         return error["msg"]
-    text = expectation(field)
+    text = expectation(field, ".".join(part for part in loc if isinstance(part, str)))
     inner = plain(field.annotation)
     if isinstance(loc[-1], int) and get_origin(inner) is tuple:
         inner = get_args(inner)[0]

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -18,8 +19,11 @@ from gateway.settings.types import Section
 
 PREFIX = "GATEWAY_"
 # Variables that begin like ours and are none: the command line's own, and what Kubernetes sets in every
-# container beside a service that is called `gateway`.
-FOREIGN = re.compile(r"GATEWAY_(CONFIG|URL|KEY|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_\w+)")
+# container beside a service that is called `gateway`. Its GATEWAY_PORT is an address, and only then not ours.
+FOREIGN = re.compile(
+    r"GATEWAY_(CONFIG|URL|KEY|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)=.*|GATEWAY_PORT=\w+://.*",
+    re.DOTALL,
+)
 SECRET_MAX = 4_096
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -69,9 +73,11 @@ def read_file(path: Path | None) -> Raw:
     if path is None:
         return Raw("settings", Path())
     try:
-        text = path.read_text("utf-8")
+        # Some editors put a mark in front that is no text.
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: can't be read ({exc}); correct the path or the file") from exc
+        what = exc.strerror if isinstance(exc, OSError) else exc
+        raise ConfigError(f"{path}: can't be read ({what}); correct the path or the file") from exc
     try:
         return Raw(str(path), path.parent, tomllib.loads(text))
     except tomllib.TOMLDecodeError as exc:
@@ -80,7 +86,11 @@ def read_file(path: Path | None) -> Raw:
 
 def lay_environment_over(raw: Raw, model: type[Section], environ: Mapping[str, str]) -> None:
     """Set what `GATEWAY_SECTION__KEY` variables say; items of a list by number or by their name."""
-    ours = [name for name in environ if name.startswith(PREFIX) and not FOREIGN.fullmatch(name)]
+    ours = [
+        name
+        for name, text in environ.items()
+        if name.startswith(PREFIX) and not FOREIGN.fullmatch(f"{name}={text}")
+    ]
     # Numbers by their size, so that an item 10 comes after item 9; a whole section before its parts.
     for name in sorted(ours, key=lambda name: [part.zfill(4) for part in name.split("__")]):
         _set(raw, model, name, environ[name])
@@ -95,7 +105,7 @@ def _set(raw: Raw, model: type[Section], variable: str, text: str) -> None:
         key = parts.pop(0).lower()
         loc = (*loc, key)
         if key not in table.model_fields:
-            hint = did_you_mean(key, table.model_fields)
+            hint = _variable_meant(variable, model) or did_you_mean(key, table.model_fields)
             raw.wrong(variable, loc, shown(key, text), f"no such setting; {hint}")
             return
         annotation = table.model_fields[key].annotation
@@ -123,6 +133,24 @@ def _set(raw: Raw, model: type[Section], variable: str, text: str) -> None:
             node, loc = items[at], (*loc, at)
         else:
             return  # What stands there instead of tables is told when the whole is checked.
+
+
+def _variable_meant(variable: str, model: type[Section]) -> str | None:
+    """A hint for a name whose parts stand wrong: one underscore for two, or the section left out."""
+    known = [
+        f"{PREFIX}{section}__{key}".upper()
+        for section, field in model.model_fields.items()
+        if (table := section_in(field.annotation)) and table[0] is not None and not table[1]
+        for key in table[0].model_fields
+    ]
+    squeezed = {name.replace("__", "_"): name for name in known}
+    word = variable.upper().replace("__", "_")
+    near = squeezed.get(word) or next(
+        (name for name in known if name.endswith(f"__{word.removeprefix(PREFIX)}")), None
+    )
+    if near is None and (close := get_close_matches(word, squeezed, 1, 0.85)):
+        near = squeezed[close[0]]
+    return f"did you mean {near}?" if near and near != variable else None
 
 
 def _item_called(part: str, items: Any) -> int | None:
@@ -192,7 +220,7 @@ def read_secret_files(raw: Raw) -> None:
         try:
             with path.open("rb") as file:
                 secret = file.read(SECRET_MAX + 1).decode("ascii").rstrip("\r\n")
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             continue  # Told when the path itself is checked.
         except (OSError, UnicodeDecodeError) as exc:
             what = exc.strerror if isinstance(exc, OSError) else "it is not ASCII text"

@@ -96,7 +96,7 @@ def split_address(text: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[v6]:port`; ValueError says what is wrong."""
     if "@" in text or "://" in text:
         raise ValueError(
-            'write host and port only, as in "exchange.example:9000"; who logs in has keys of its own'
+            'write host and port only, as in "exchange.example:9000"; user and password are said apart'
         )
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):

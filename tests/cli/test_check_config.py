@@ -11,11 +11,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
-from gateway.cli.check_config import Examination, check_config, examine
+from gateway.cli.check_config import check_config
+from gateway.cli.examination import Examination, examine
+from gateway.cli.unwise import Machine
 from gateway.net.access.keys import hash_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 FEED = '[[feeds]]\nname = "itch"\nendpoints = [{ name = "one", address = "127.0.0.1:9000" }]\n'
+# OpenSSL asks the machine's own clock whether a certificate is over.
+NOW = datetime.datetime.now(datetime.UTC)
+FREE_BYTES = 100 << 30
+# Right as a file; but of a feed nobody could say which of the two a message is.
+TWO_GROUPS = """<root><messages-root>
+<message id="A" message-id="A" direction="outgoing" message-group="1"/>
+<message id="B" message-id="A" direction="outgoing" message-group="2"/>
+</messages-root></root>"""
 ENTRY = f"""
 [[keys]]
 id = "a1b2c3d4"
@@ -32,13 +42,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "stripes.toml").write_text((CONFIG / "stripes.toml").read_text())
     (tmp_path / "keys.toml").write_text(ENTRY)
     (tmp_path / "keys.toml").chmod(0o600)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "two.xml").write_text(TWO_GROUPS)
     return tmp_path
 
 
 def look(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> Examination:
     path = folder / "gateway.toml"
     path.write_text(text)
-    return examine(path, environ or {}, files_max=10_000)
+    return examine(path, environ or {}, Machine(NOW.timestamp(), 10_000, lambda _: FREE_BYTES))
 
 
 def feed(line: str) -> str:
@@ -196,6 +208,46 @@ WRONG: list[tuple[str, str, str, str]] = [
     ),
     (FEED.replace(":9000", ""), "feeds.itch.endpoints.one.address", '"127.0.0.1"', "write host and port"),
     (
+        FEED.replace("127.0.0.1", "me:pw@venue"),
+        "feeds.itch.endpoints.one.address",
+        '"(hidden)venue:9000"',
+        "write host and port only",
+    ),
+    (
+        endpoint('user = "me"'),
+        "feeds.itch.endpoints.one.user",
+        '"me"',
+        "it belongs to [[feeds]]; write it below",
+    ),
+    (feed("port = 9000"), "feeds.itch.port", "9000", "it belongs to [server]; write it below"),
+    (feed("file = 3"), "feeds.itch.file", "3", "it belongs to [stripes] or [keys]"),
+    ('[feeds]\nname = "x"', "feeds", "(a table)", "write one or more tables in double brackets, [[feeds]]"),
+    (
+        '[[feeds]]\nname = "x"\nendpoints = "127.0.0.1:9000"',
+        "feeds.x.endpoints",
+        '"127.0.0.1:9000"',
+        "in double brackets, [[feeds.endpoints]]",
+    ),
+    (
+        feed('password_file = "."').replace('"."', '"folder"'),
+        "feeds.itch.password_file",
+        '"folder"',
+        "is a folder",
+    ),
+    (
+        feed('definitions = "ouch50"\nviews = ["StockPrint"]'),
+        "feeds.itch.views",
+        '["StockPrint"]',
+        "views need ITCH 5.0",
+    ),
+    (feed('views = ["Quote"]'), "feeds.itch.views", '["Quote"]', "correct it, or leave the line out"),
+    (
+        feed('definitions = "two.xml"'),
+        "feeds.itch.definitions",
+        '"two.xml"',
+        "expected a group to choose one",
+    ),
+    (
         FEED.replace("9000", "0"),
         "feeds.itch.endpoints.one.address",
         '"127.0.0.1:0"',
@@ -283,18 +335,18 @@ def test_what_other_files_get_wrong_is_told_together(folder: Path) -> None:
     assert not any("hunter2" in line for line in told)
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+def certificate(folder: Path, name: str, days: float = 9_999) -> tuple[Path, Path]:
+    """A certificate and its key, good for so long from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(who)
         .issuer_name(who)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(day)
-        .not_valid_after(day + datetime.timedelta(days=9_999))
+        .not_valid_before(NOW - datetime.timedelta(days=9_999))
+        .not_valid_after(NOW + datetime.timedelta(days=days))
         .sign(key, hashes.SHA256())
     )
     paths = folder / f"{name}.pem", folder / f"{name}.key"
@@ -344,6 +396,37 @@ def test_a_key_with_a_password_asks_nobody_for_it(folder: Path) -> None:
     assert "does not go with the key in" in told[0]
 
 
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [(-1.0, "certificate has expired: nobody will connect"), (9.5, "ends in 9.5 days"), (15.0, None)],
+)
+def test_a_certificate_that_ends_is_warned_of(folder: Path, days: float, expected: str | None) -> None:
+    pem, key = certificate(folder, "ours", days)
+
+    text = f'[server]\ntls_certificate_file = "{pem}"\ntls_key_file = "{key}"\n'
+    told = look(
+        folder, text + endpoint(f'tls = true, tls_certificate_file = "{pem}", tls_key_file = "{key}"')
+    )
+
+    assert told.problems == []
+    keys = [line.split(" = ")[0].removeprefix(f"{folder / 'gateway.toml'}: ") for line in told.warnings]
+    assert keys == (
+        ["server.tls_certificate_file", "feeds.itch.endpoints.one.tls_certificate_file"] if expected else []
+    )
+    assert all(str(expected) in line for line in told.warnings)
+
+
+def test_a_journal_that_may_fill_its_disk_is_warned_of(folder: Path) -> None:
+    session = folder / "journal" / "itch" / "1.sqlite"
+    session.parent.mkdir(parents=True)
+    session.write_bytes(bytes(1_000))
+    text = '[journal]\nfolder = "journal"\nretention_bytes = '
+
+    assert look(folder, f"{text}{FREE_BYTES + 1_000}\n{FEED}").warnings == []
+    (told,) = look(folder, f"{text}{FREE_BYTES + 1_001}\n{FEED}").warnings
+    assert f"journal.retention_bytes = {FREE_BYTES + 1_001}: the disk under journal has room for" in told
+
+
 UNWISE: list[tuple[str, str]] = [
     (
         "[server]\nopen_access = true\n" + FEED,
@@ -366,6 +449,8 @@ UNWISE: list[tuple[str, str]] = [
         "connections_max = 9999: the process may open 10000 files; allow 10063",
     ),
     ("", "feeds = []: nothing will be received; add a [[feeds]]"),
+    (feed("silence_s = 1.5"), "feeds.itch.silence_s = 1.5: a server need say no more than a heartbeat each"),
+    (feed("heartbeat_s = 15"), "feeds.itch.heartbeat_s = 15.0: servers end a line on which nothing comes"),
     (
         feed('password = "p"').replace("127.0.0.1", "venue"),
         'endpoints.one.address = "venue:9000": the password crosses',

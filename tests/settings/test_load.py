@@ -138,9 +138,12 @@ def test_variables_of_others_are_left_alone() -> None:
         (
             "GATEWAY_SERVER_PORT",
             "1",
-            'GATEWAY_SERVER_PORT: server_port = "1": no such setting; did you mean server?',
+            'GATEWAY_SERVER_PORT: server_port = "1": no such setting; did you mean GATEWAY_SERVER__PORT?',
         ),
-        ("GATEWAY_SERVER__PROT", "1", 'server.prot = "1": no such setting; did you mean port?'),
+        ("GATEWAY_PORT", "9000", 'port = "9000": no such setting; did you mean GATEWAY_SERVER__PORT?'),
+        ("GATEWAY_SERVER__PROT", "1", 'prot = "1": no such setting; did you mean GATEWAY_SERVER__PORT?'),
+        ("GATEWAY_JURNAL__FOLDER", "x", "no such setting; did you mean GATEWAY_JOURNAL__FOLDER?"),
+        ("GATEWAY_NONSENSE", "x", "no such setting; known are server, journal,"),
         ("GATEWAY_SERVER__PORT", "http", 'server.port = "http": write a whole number from 0 to 65535'),
         ("GATEWAY_SERVER__PORT__X", "1", 'server.port.x = "1": no such setting; nothing stands inside it'),
         ("GATEWAY_SERVER__COMPRESSION", "maybe", 'server.compression = "maybe": write true or false'),
@@ -265,10 +268,16 @@ def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path / "absent.toml", {})
     with pytest.raises(ConfigError, match=r"gateway\.toml: is not TOML: .*line 1"):
         load(tmp_path, "[server\n")
+    with pytest.raises(ConfigError, match=r"can't be read \(Is a directory\)"):
+        load_settings(tmp_path, {})
+
+
+def test_a_mark_that_editors_put_in_front_of_a_file_does_no_harm(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff[server]\nport = 9000\nopen_access = true\n").server.port == 9000
 
 
 def test_a_table_where_a_value_belongs_and_the_reverse_are_told(tmp_path: Path) -> None:
-    assert "log = 3: make it a table, in brackets" in errors(tmp_path, "log = 3")[0]
+    assert "log = 3: make it a table, [log]" in errors(tmp_path, "log = 3")[0]
     assert "server.port = (a table): write a whole number" in errors(tmp_path, "[server.port]\nx = 1")[0]
     assert "feeds.0 = 1: " in errors(tmp_path, "feeds = [1]")[0]
     assert "server = 3: make it a table" in errors(tmp_path, "server = 3", GATEWAY_SERVER__PORT="1")[0]

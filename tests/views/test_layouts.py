@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check_config import examine
+from gateway.cli.examination import examine
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
 from gateway.errors import ConfigError
@@ -125,7 +125,7 @@ def test_check_config_knows_views(tmp_path: Path, feed: str, told: str | None) -
     endpoint = 'endpoints = [{ name = "one", address = "127.0.0.1:9000" }]'
     path.write_text(f'[server]\nopen_access = true\n[[feeds]]\nname = "itch"\n{feed}\n{endpoint}\n')
 
-    problems = [each for each in examine(path, {}, 10_000).problems if "feeds.itch.views" in each]
+    problems = [each for each in examine(path, {}).problems if "feeds.itch.views" in each]
 
     assert len(problems) == (told is not None)
     assert told is None or told in problems[0]
