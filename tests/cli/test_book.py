@@ -222,7 +222,7 @@ def test_the_bars_are_as_long_as_the_sizes_are_large() -> None:
     assert (first[1], second[1], first[6]) == ("█" * 12, "█" * 6, "█")
 
 
-@pytest.mark.parametrize("width", [76, 80, 200])
+@pytest.mark.parametrize("width", [79, 90, 200])
 def test_on_a_narrow_screen_prices_and_sizes_are_whole(width: int) -> None:
     console = Console(width=width, no_color=True, force_terminal=False)
     level = Level(Decimal("199999.9900"), 1_200_000, 12)
