@@ -1,7 +1,7 @@
 """A feed: holds one upstream for ever, over whichever of its addresses works.
 
 Moves bytes and time: dials, waits, ends connections. What to ask, what an answer means and what gets in is
-decided in `feed_rules`, `feed_endpoints` and `feed_merge`.
+decided in `feed_rules`, `feed_endpoints`, `feed_logins` and `feed_merge`.
 """
 
 import asyncio
@@ -159,7 +159,7 @@ class Feed:
             case None:
                 return True
             case Barred.BESIDE_ANOTHER:
-                if not self._merge.live_lanes():
+                if not self._merge.lanes.live():
                     lane.barred = None
                     return True
                 return False

@@ -17,11 +17,11 @@ def health_of(
     merge: Merge, endpoints: Sequence[Endpoint], barred: Iterable[int], position: Position | None
 ) -> FeedHealth:
     """The feed as it is now: as its best lane is, if any is live."""
-    live = min(merge.live_lanes(), key=lambda lane: lane.rank, default=None)
+    live = min(merge.lanes.live(), key=lambda lane: lane.rank, default=None)
     shown = live or min(
         merge.lanes, key=lambda lane: (lane.state is FeedState.STOPPED, lane.rank), default=None
     )
-    trouble = merge.intake.trouble
+    trouble, counts = merge.intake.trouble, merge.counts
     refused = set(barred) | {lane.rank for lane in merge.lanes if lane.barred is Barred.NOT_AUTHORIZED}
     return FeedHealth(
         state=FeedState.WAITING if shown is None else shown.state,
@@ -31,12 +31,12 @@ def health_of(
         last_received_ns=merge.intake.last_received_ns,
         messages=merge.intake.messages,
         bytes=merge.intake.bytes,
-        reconnects=dict(merge.reconnects),
-        gaps=merge.gaps,
-        missing=merge.missing,
-        rewinds=merge.rewinds,
-        doubles=merge.doubles,
-        diverged=merge.diverged,
+        reconnects=dict(counts.reconnects),
+        gaps=counts.gaps,
+        missing=counts.missing,
+        rewinds=counts.rewinds,
+        doubles=counts.doubles,
+        diverged=counts.diverged,
         not_authorized=tuple(endpoints[rank].name for rank in sorted(refused)),
         detail=str(trouble) if trouble is not None else "" if shown is None else shown.detail,
         stale=merge.stale.is_so,

@@ -112,3 +112,15 @@ class Lane:
             self.dropped, self.dropped_detail = why, detail
             if self.line is not None:
                 self.line.abort(detail)
+
+
+class Lanes(list[Lane]):
+    """All connections of a feed, whatever they are at."""
+
+    def live(self) -> list[Lane]:
+        """Those that are logged in, at a position that fits the journal."""
+        return [each for each in self if each.live]
+
+    def live_beside(self, lane: Lane) -> list[Lane]:
+        """The other ones that are."""
+        return [each for each in self if each.live and each is not lane]

@@ -1,23 +1,23 @@
-"""Where the lanes of a feed come together: what each is asked for, what its events mean, what gets in.
+"""Where the lanes of a feed come together: what their messages are, who comes and goes, what pauses them all.
 
-Plain functions called by the link's callback, nothing here waits. Knows the rules, the journal (through the
-intake) and the publisher; knows no socket: a lane's line is ended or paused, not more.
+Plain functions called by the link's callback, nothing here waits. Knows the intake and the publisher; what a
+login means, the logins know. Knows no socket: a lane's line is ended or paused, not more.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 from gateway.errors import JournalError
 from gateway.link import Closed, CloseReason
 from gateway.net.feed_endings import Ending, ending_of
 from gateway.net.feed_intake import Intake, IntakeHole, Overlap
-from gateway.net.feed_lane import Drop, Lane, Line
-from gateway.net.feed_rules import Answer, Asking, Meaning, judge, wanted
-from gateway.net.feed_telling import Stale, Telling
+from gateway.net.feed_lane import Drop, Lane, Lanes, Line
+from gateway.net.feed_logins import Logins
+from gateway.net.feed_rules import Answer
+from gateway.net.feed_telling import Counts, Stale, Telling
 from gateway.net.feed_values import FeedPublisher, FeedState, NoticeKind
 from gateway.soup import Accepted, ClientEvent, Debug, EndOfSession, Rejected, Run, Unsequenced
-from gateway.values import Block, Gap, Position
+from gateway.values import Block, Position
 
 # A server may talk as much as it likes; the log takes this much of one text.
 DEBUG_TEXT_MAX = 200
@@ -45,13 +45,14 @@ class Merge:
         hot_standby: bool,
     ) -> None:
         self.name = name
-        self.lanes: list[Lane] = []
+        self.lanes = Lanes()
         self.intake = intake
-        self.reconnects: Counter[str] = Counter()
-        self.gaps = self.missing = self.rewinds = self.doubles = self.diverged = 0
-        self._configured = configured
+        self.counts = Counts()
         self._publisher = publisher
         self._tell = Telling(name, publisher)
+        self._logins = Logins(
+            name, configured, self.lanes, intake, self._tell, self.counts, hot_standby=hot_standby
+        )
         self.stale = Stale(self._tell, clock)
         self._clock = clock
         self._changed = changed
@@ -62,19 +63,8 @@ class Merge:
     # What goes out.
 
     def dial(self, lane: Lane, rank: int, endpoint: str) -> Position:
-        """What to log in with; the journal is asked anew each time."""
-        asked = wanted(lane.asking, lane.left, self.intake.position(), self._configured)
-        if asked.session and lane.asking is not Asking.CHECK:
-            lane.asking = Asking.RESUME
-        lane.dial(rank, endpoint, asked)
-        log.info(
-            "feed=%s event=dial endpoint=%s session=%s next=%d",
-            self.name,
-            endpoint,
-            asked.session,
-            asked.next_seq,
-        )
-        return asked
+        """What to log in with."""
+        return self._logins.ask(lane, rank, endpoint)
 
     def connected(self, lane: Lane, line: Line) -> None:
         """TCP stands; the login may have been answered already."""
@@ -104,10 +94,12 @@ class Merge:
             case Run(session, first_seq, count, raw):
                 self._take_run(lane, Block(session, first_seq, count, received_ns, raw))
             case Accepted(position):
-                self._accept(lane, position)
+                others = self.lanes.live_beside(lane)
+                if self._logins.accept(lane, position):
+                    self._go_live(lane, others)
             case Unsequenced(payload):
                 # All lanes carry it and it has no number: the best lane's is taken.
-                if lane.rank == min(each.rank for each in self.live_lanes()):
+                if lane.rank == min(each.rank for each in self.lanes.live()):
                     self._publisher.publish_unsequenced(payload, received_ns)
             case Debug(text):
                 shown = text[:DEBUG_TEXT_MAX].decode("ascii", "backslashreplace")
@@ -129,16 +121,16 @@ class Merge:
         else:
             self._take_overlap(lane, block, overlap)
         # A server that replays the same old messages and dies must not reset our patience.
-        if not lane.flowed and (overlap is None or overlap.count < block.count or len(self.live_lanes()) > 1):
+        if not lane.flowed and (overlap is None or overlap.count < block.count or len(self.lanes.live()) > 1):
             lane.flowed = lane.may_hurry = True
 
     def _take_overlap(self, lane: Lane, block: Block, overlap: Overlap) -> None:
-        self.doubles += overlap.count
+        self.counts.doubles += overlap.count
         lane.lag_ns = overlap.lag_ns
         if not overlap.diverged:
             return
-        self.diverged += len(overlap.diverged)
-        others = [each for each in self.live_lanes() if each is not lane]
+        self.counts.diverged += len(overlap.diverged)
+        others = self.lanes.live_beside(lane)
         if not lane.told_divergence:
             lane.told_divergence = True
             self._tell(
@@ -157,113 +149,7 @@ class Merge:
                     f"its bytes differ from those of {(lane if preferred else others[0]).endpoint}",
                 )
 
-    def _accept(self, lane: Lane, accepted: Position) -> None:
-        if self.intake.trouble is not None:
-            lane.drop(Drop.JOURNAL, str(self.intake.trouble))
-            return
-        lane.session, lane.next_seq = accepted.session, accepted.next_seq
-        journaled = self.intake.position()
-        other_name = journaled is not None and accepted.session != journaled.session
-        verdict = judge(
-            lane.asking,
-            lane.asked,
-            accepted,
-            journaled,
-            left=lane.left,
-            seen_before=other_name and self.intake.has_session(accepted.session),
-        )
-        session, meaning = accepted.session, verdict.meaning
-        others = [each for each in self.live_lanes() if each is not lane]
-        if meaning is Meaning.SAME_SESSION:
-            self._tell.once(
-                NoticeKind.SESSION_AGAIN,
-                f"{lane.endpoint} still offers session {session}, which has ended",
-                session,
-            )
-            self._answered(lane, Answer.SAME_SESSION)
-            lane.drop(Drop.SAME_SESSION, f"session {session} has ended and is offered again")
-        elif meaning is Meaning.SESSION_AGAIN:
-            self._tell.once(
-                NoticeKind.SESSION_AGAIN,
-                f"{lane.endpoint} offers session {session}, which came before the newest one of the journal",
-                session,
-            )
-            lane.drop(Drop.SAME_SESSION, f"session {session} came before the newest one")
-        elif meaning is Meaning.OTHER_SESSION:
-            self._answered(lane, Answer.OTHER_SESSION)
-            lane.drop(Drop.OTHER_SESSION, f"session is {session}: log in again from its start")
-        elif meaning is Meaning.GAP and others:
-            # Another lane may still bring these numbers.
-            lane.drop(Drop.AHEAD, f"starts at {accepted.next_seq}, while {others[0].endpoint} is below that")
-        elif meaning is Meaning.NEW_SESSION and others and not self._may_change_session(lane, others):
-            self._tell.once(
-                NoticeKind.SESSIONS_DIFFER,
-                f"{lane.endpoint} is in session {session}, {others[0].endpoint} still in {others[0].session}",
-                session,
-            )
-            lane.drop(Drop.SESSIONS_DIFFER, f"session is {session}, in use is {others[0].session}")
-        else:
-            if meaning is Meaning.NEW_SESSION:
-                self._change_session(lane, session, verdict.first_seq, others, journaled)
-            else:
-                self.intake.continue_session(session)
-            if verdict.gap is not None:
-                self._declare(verdict.gap)
-            if meaning is Meaning.REWOUND:
-                self._rewound(lane, accepted)
-            self._answered(lane, Answer.ACCEPTED)
-            self._go_live(lane, others)
-
-    def _may_change_session(self, lane: Lane, others: list[Lane]) -> bool:
-        """Two addresses disagree: in hot standby the preferred one is believed, else the one that works."""
-        return self._hot_standby and lane.rank < min(each.rank for each in others)
-
-    def _change_session(
-        self, lane: Lane, session: str, first_seq: int, others: list[Lane], journaled: Position | None
-    ) -> None:
-        for each in others:
-            each.drop(Drop.SUPERSEDED, f"{lane.endpoint} has begun session {session}")
-        self.intake.start_session(session, first_seq)
-        if journaled is not None:
-            self._tell(
-                NoticeKind.SESSION_CHANGED,
-                f"session {session} follows {journaled.session}, which ended at {journaled.next_seq - 1}",
-                session,
-            )
-
-    def _declare(self, gap: Gap) -> None:
-        self.intake.declare_gap(gap)
-        count = gap.to_seq - gap.from_seq + 1
-        self.gaps += 1
-        self.missing += count
-        self._tell(
-            NoticeKind.GAP,
-            f"{count} messages can't be had: the upstream starts behind them",
-            gap.session,
-            gap.from_seq,
-            gap.to_seq,
-        )
-
-    def _rewound(self, lane: Lane, accepted: Position) -> None:
-        journaled = self.intake.position()
-        assert journaled is not None
-        self.rewinds += 1
-        self._tell(
-            NoticeKind.REWOUND,
-            f"{lane.endpoint} was asked for {lane.asked.next_seq} and starts at {accepted.next_seq}: "
-            f"what was received before is dropped",
-            accepted.session,
-            accepted.next_seq,
-            max(accepted.next_seq, journaled.next_seq) - 1,
-        )
-
-    def _answered(self, lane: Lane, answer: Answer) -> None:
-        lane.answered(answer, may_roll=self.intake.position() is not None)
-
     # Lanes coming and going.
-
-    def live_lanes(self) -> list[Lane]:
-        return [each for each in self.lanes if each.live]
 
     def _go_live(self, lane: Lane, others: list[Lane]) -> None:
         lane.state = FeedState.STREAMING
@@ -295,7 +181,7 @@ class Merge:
         lane.line, lane.state = None, FeedState.WAITING
         ending = self._ending(lane, closed, up_s)
         lane.detail = ending.detail
-        self.reconnects[ending.reason] += 1
+        self.counts.reconnects[ending.reason] += 1
         log.warning(
             "feed=%s event=lost endpoint=%s session=%s next=%d reason=%r detail=%r",
             self.name,
@@ -305,7 +191,7 @@ class Merge:
             ending.reason,
             ending.detail,
         )
-        if self.live_lanes():
+        if self.lanes.live():
             if was_live and self._hot_standby:
                 self._tell(NoticeKind.STANDBY_DOWN, f"{lane.endpoint}: {ending.detail}", session)
         elif not self._down:
@@ -317,11 +203,11 @@ class Merge:
     def _ending(self, lane: Lane, closed: Closed | str, up_s: float) -> Ending:
         reason = closed.reason if isinstance(closed, Closed) and lane.dropped is None else None
         if reason is CloseReason.END_OF_SESSION:
-            self._answered(lane, Answer.ENDED)
+            self._logins.answered(lane, Answer.ENDED)
             self._end_session(lane)
         elif reason is CloseReason.SESSION_NOT_AVAILABLE:
-            self._answered(lane, Answer.UNAVAILABLE)
-        ending = ending_of(lane, closed, up_s, beside_another=bool(self.live_lanes()))
+            self._logins.answered(lane, Answer.UNAVAILABLE)
+        ending = ending_of(lane, closed, up_s, beside_another=bool(self.lanes.live()))
         if reason in (CloseReason.SESSION_NOT_AVAILABLE, CloseReason.NOT_AUTHORIZED):
             self._tell.once(NoticeKind.REJECTED, f"{lane.endpoint}: {ending.detail}", lane.asked.session)
         return ending
@@ -338,7 +224,7 @@ class Merge:
         )
         # Another lane may not be through with it yet, and what waits for the journal is of this session:
         # then it is marked as ended when the next one begins.
-        if self.intake.trouble is None and not self.live_lanes():
+        if self.intake.trouble is None and not self.lanes.live():
             try:
                 self.intake.end_session()
             except JournalError as exc:

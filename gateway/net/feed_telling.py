@@ -1,16 +1,30 @@
-"""How a feed says what happened: one notice to its publisher and one line in the log.
+"""How a feed says what happened: one notice to its publisher, one line in the log, and counts.
 
 Knows which notices were told already, and when the last message came; decides nothing else.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from gateway.net.feed_values import FeedNotice, FeedPublisher, NoticeKind
 
 log = logging.getLogger("gateway.feed")
 
 _QUIET = frozenset({NoticeKind.UP, NoticeKind.FRESH, NoticeKind.STANDBY_UP, NoticeKind.JOURNAL_RESUMED})
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the start of the process; `FeedHealth` says what each means."""
+
+    gaps: int = 0
+    missing: int = 0
+    rewinds: int = 0
+    doubles: int = 0
+    diverged: int = 0
+    reconnects: Counter[str] = field(default_factory=Counter)
 
 
 class Telling:

@@ -113,7 +113,7 @@ def test_the_first_to_deliver_a_number_is_taken_whatever_the_order_of_reads(benc
     bench.take(bench.first, run(16, 31))
 
     assert bench.publisher.has_all("S1", 31)
-    assert (bench.merge.doubles, bench.merge.diverged) == (10 + 5 + 15, 0)
+    assert (bench.merge.counts.doubles, bench.merge.counts.diverged) == (10 + 5 + 15, 0)
 
 
 def test_what_stood_in_front_of_a_broken_packet_is_published(bench: Bench) -> None:
@@ -165,7 +165,7 @@ def test_a_gap_is_not_declared_while_another_lane_may_fill_it(bench: Bench) -> N
 
     assert bench.second.dropped is Drop.AHEAD
     assert bench.lines[bench.second].aborted
-    assert bench.merge.gaps == 0
+    assert bench.merge.counts.gaps == 0
 
     ending = bench.merge.lost(bench.second, LOST)
     bench.merge.lost(bench.first, LOST)
@@ -187,7 +187,7 @@ def test_whoever_diverges_the_preferred_lane_stays(bench: Bench, forging: int, d
 
     assert lanes[dropped].dropped is Drop.DIVERGED
     assert lanes[1 - dropped].live
-    assert bench.merge.diverged == 1
+    assert bench.merge.counts.diverged == 1
     assert bench.merge.lost(lanes[dropped], LOST).barred is Barred.BESIDE_ANOTHER
     assert bench.publisher.has_all("S1", 10)
 
