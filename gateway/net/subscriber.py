@@ -213,6 +213,9 @@ class Subscriber:
                 case Reply(data):
                     self._connection.write(binary_message(data))
                 case CloseWith(code, reason):
+                    # Now: the session has no words for them any more when the hub next asks for some.
+                    self._streams.close()
+                    self._subscriptions.close()
                     self._ending = (code, reason)
                     self._work.set()
                 case LogonRequested():

@@ -540,6 +540,40 @@ async def test_row_39_a_flood_of_requests_is_1008(tmp_path: Path) -> None:
     assert "a second" in reason
 
 
+@pytest.mark.one_loop
+async def test_row_39_whoever_floods_while_it_is_sent_checkpoints_harms_nobody_of_its_group(
+    tmp_path: Path,
+) -> None:
+    leaked: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: leaked.append(context))
+    asked = frame(TEXT, request("MLinkStream", msgName="*", activeLatency=1, coverage=True).encode())
+    market, count = Market(10, seed=4), 0
+    async with Exchange() as exchange:
+        configured = settings(tmp_path, feed_settings(exchange.port), requests_burst=20)
+        async with running(configured) as gateway, reader(gateway) as neighbour:
+            await neighbour.stream("*")
+            await neighbour.until_control("MLinkStreamCheckPt", state="Complete")
+            for _ in range(10):
+                async with raw_subscriber(gateway.port) as stranger:
+                    assert await stranger.upgraded() == 101
+                    await stranger.send(asked)
+                    await stranger.until(b"Complete")
+                    await stranger.send(frame(TEXT, b"{") * 30)
+                    code = 0
+                    while not code:
+                        # It is cut at some moment between these.
+                        exchange.extend(market.take(5))
+                        count += 5
+                        first, payload = await stranger.frame()
+                        if first == 0x80 | CLOSE:
+                            code = int.from_bytes(payload[:2], "big")
+                    assert code == CloseCode.FLOOD
+            await neighbour.until_count(count)
+
+    assert leaked == []
+    assert neighbour.numbers == list(range(1, count + 1))
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
