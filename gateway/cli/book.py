@@ -134,7 +134,7 @@ class Shown:
     def message(self, message: Message) -> None:
         """One more state of the book."""
         ladder = self._ladders[message.src] = Ladder.of(message.exact_fields(), self.levels)
-        for trouble in ("book", f"stale {message.src}"):
+        for trouble in ("line", "book", f"stale {message.src}"):
             self._troubles.pop(trouble, None)
         self._shown += 1
         if self._live is None:
@@ -147,8 +147,10 @@ class Shown:
         """The stream has something to tell."""
         match notice:
             case Reconnecting():
-                self._trouble("line", f"no connection, next try in {notice.delay_s:.0f} s: {notice.detail}")
+                self._trouble("line", f"no connection: {notice.detail}")
             case Reconnected():
+                # What there is now comes next.
+                self._ladders.clear()
                 self._troubles.pop("line", None)
             case GoodNight():
                 self._trouble("line", f"the gateway shuts down: {notice.detail or 'dialled again by itself'}")
@@ -162,10 +164,12 @@ class Shown:
                 # Its orders are gone with it.
                 self._ladders.pop(notice.src, None)
                 self._trouble("book", f"session {notice.session} has begun, and no book of it yet")
-            case SnapshotComplete() if not self._ladders:
-                hint = "" if self.ticker == self.ticker.upper() else "; tickers are written in capitals"
-                text = f"no book of {self.ticker}: no such ticker, or no order of it yet{hint}"
-                self._trouble("book", text)
+            case SnapshotComplete():
+                self._troubles.pop("line", None)
+                if not self._ladders:
+                    hint = "" if self.ticker == self.ticker.upper() else "; tickers are written in capitals"
+                    text = f"no book of {self.ticker}: no such ticker, or no order of it yet{hint}"
+                    self._trouble("book", text)
         if self._live is not None:
             self._live.update(self._drawing())
 
