@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from gateway.decode import Codecs
-from gateway.hub.router import Router, Target
+from gateway.hub.router import Router
 from gateway.hub.spec import StreamSpec
 from gateway.hub.stream import Stream
+from gateway.hub.targets import Target
 from gateway.hub.wire import joined_messages, single_messages
 
 

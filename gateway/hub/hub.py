@@ -13,11 +13,11 @@ from gateway.hub.group import Group
 from gateway.hub.limits import HubLimits
 from gateway.hub.outbox import Outbox
 from gateway.hub.pieces import Notice, Pieces
-from gateway.hub.router import Target
 from gateway.hub.spec import Delivery, StreamSpec
 from gateway.hub.stream import Coverage, Sink, State, Stream
 from gateway.hub.stripe_watch import StripeWatch
 from gateway.hub.tally import Tally
+from gateway.hub.targets import Target
 from gateway.hub.turns import Turns
 from gateway.values import Block, Gap, Position
 

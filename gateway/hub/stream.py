@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.hub.channel import Record
 from gateway.hub.outbox import Outbox
-from gateway.hub.router import Target
 from gateway.hub.spec import Delivery, StreamSpec
+from gateway.hub.targets import Target
 from gateway.values import Block, Gap, Position
 
 if TYPE_CHECKING:

@@ -48,11 +48,16 @@ def type_where(where: Where, kinds: Mapping[str, str]) -> Where:
     return Where(_typed(where.root, folded, kinds))
 
 
-def compile_where(where: Where, kinds: Mapping[str, str]) -> Callable[[Mapping[str, Any]], bool]:
-    """One function for the whole filter; BadWhere if it does not fit the message's fields."""
+def compile_where(
+    where: Where, kinds: Mapping[str, str], *, flat: bool = False
+) -> Callable[[Mapping[str, Any]], bool]:
+    """One function for the whole filter; BadWhere if it does not fit the message's fields.
+
+    With `flat` it takes dicts as a decoder makes them for it: dotted names, and no price a float.
+    """
     constants: dict[str, Any] = {"exact": _exact, "dig": _dig, "__builtins__": {}}
     # Names and values travel as constants: nothing of a subscriber's text becomes source.
-    source = _source(type_where(where, kinds).root, kinds, constants)
+    source = _source(type_where(where, kinds).root, kinds, constants, flat)
     matches: Callable[[Mapping[str, Any]], bool] = eval(f"lambda m: {source}", constants)
     return matches
 
@@ -97,10 +102,10 @@ def _value(clause: Clause, name: str, kind: Kind, value: Value) -> Value:
 _SIGNS = {Op.GT: ">", Op.GE: ">=", Op.LT: "<", Op.LE: "<=", Op.EQ: "==", Op.NE: "!="}
 
 
-def _source(node: Node, kinds: Mapping[str, str], constants: dict[str, Any]) -> str:
+def _source(node: Node, kinds: Mapping[str, str], constants: dict[str, Any], flat: bool) -> str:
     if not isinstance(node, Clause):
         word = " and " if isinstance(node, AllOf) else " or "
-        return f"({word.join(_source(item, kinds, constants) for item in node.items)})"
+        return f"({word.join(_source(item, kinds, constants, flat) for item in node.items)})"
 
     def constant(value: Any) -> str:
         name = f"c{len(constants)}"
@@ -108,8 +113,8 @@ def _source(node: Node, kinds: Mapping[str, str], constants: dict[str, Any]) -> 
         return name
 
     path = node.field.split(".")
-    found = f"m.get({constant(node.field)})" if len(path) == 1 else f"dig(m, {constant(tuple(path))})"
-    if kinds[node.field] == Kind.PRICE:
+    found = f"m.get({constant(node.field)})" if flat or len(path) == 1 else f"dig(m, {constant(tuple(path))})"
+    if kinds[node.field] == Kind.PRICE and not flat:
         found = f"exact({found})"
     values = [constant(value) for value in node.values]
     if node.op in _SIGNS:

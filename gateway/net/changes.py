@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from json import JSONDecoder
 
-from gateway.hub.router import framed_text
+from gateway.hub.texts import framed_text
 
 _HEADER_SIZE = 14
 _MESSAGE = '"message":'

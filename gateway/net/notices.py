@@ -5,7 +5,7 @@ Knows feed notices and MLinkAdmin; knows no connection.
 
 import time
 
-from gateway.hub.router import escaped, framed_text
+from gateway.hub.texts import escaped, framed_text
 from gateway.mlink.choices import AdminEvent, AdminState
 from gateway.mlink.control import MLinkAdmin, encode
 from gateway.net.feed_values import NoticeKind

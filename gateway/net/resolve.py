@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from gateway.decode import MessageCodec
 from gateway.errors import BadRequest, JournalError
 from gateway.hub import Channel, Delivery, StreamSpec
-from gateway.hub.router import predicate_for
+from gateway.hub.filters import filter_for
 from gateway.mlink import choices
 from gateway.mlink.actions import StreamRequested
 from gateway.mlink.choices import StreamResult
@@ -170,7 +170,7 @@ class Resolver:
         misfit: BadRequest | None = None
         for feed, codec in found:
             try:
-                predicate_for(codec, where)
+                filter_for(codec, where)
                 fitting.append((feed, codec))
             except BadRequest as exc:
                 misfit = misfit or exc

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from gateway.hub import Coverage, Hub, State, Stream
 from gateway.hub.outbox import Outbox
-from gateway.hub.router import escaped
+from gateway.hub.texts import escaped
 from gateway.mlink.actions import Action, Elapsed, Progress, Reply, SignalReady, StreamId
 from gateway.mlink.choices import AdminEvent, StreamState
 from gateway.mlink.control import StreamPosition

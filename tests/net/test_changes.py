@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.hub.router import framed_text
+from gateway.hub.texts import framed_text
 from gateway.net.changes import FieldChanges, fields_of
 
 

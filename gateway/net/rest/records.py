@@ -15,7 +15,8 @@ import orjson
 from gateway.decode import MessageCodec
 from gateway.hub import Channel, Record, StreamSpec
 from gateway.hub.context import SessionContext
-from gateway.hub.router import Router, Target
+from gateway.hub.router import Router
+from gateway.hub.targets import Target
 
 # Records that are encoded in one turn of the loop.
 SLICE = 100
