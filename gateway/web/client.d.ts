@@ -57,6 +57,8 @@ export type ResumeLike = string | Position | { src?: string; session?: string; n
 interface Told {
   /** A sentence for people, as far as there is one. */
   readonly detail: string;
+  /** Of a stream of several `stripes`: whose socket tells it. */
+  readonly stripe?: string;
 }
 
 /** What a stream tells beside its messages, each at its place. */
@@ -85,11 +87,13 @@ export type Notice =
   /** The buffer was full, and the oldest half of it was thrown away (overflow "drop"). */
   | (Told & { kind: "Dropped"; count: number });
 
-export type OnNotice = (notice: Notice, stream: Stream<never>) => void;
+export type OnNotice = (notice: Notice, stream: Stream<unknown>) => void;
 
 export interface StreamOptions {
-  /** One stripe of tickers, or several. */
+  /** One stripe of tickers, or several, on one socket. */
   stripe?: string | readonly string[];
+  /** Several stripes, a socket for each, merged: each message once, in order within each stripe. */
+  stripes?: readonly string[];
   /** `"stock:eq:AAPL & shares:gt:100"`. */
   where?: string;
   /** The fields wanted; the key is always there. */
@@ -111,13 +115,18 @@ export interface StreamOptions {
   onNotice?: OnNotice;
   bufferMessages?: number;
   overflow?: Overflow;
+  /** Ends the stream, as `close` does. */
+  signal?: AbortSignal;
 }
+
+/** What makes sockets: the browser's WebSocket, that of Node, or of the package "ws". */
+export type SocketClass = new (url: string) => { send(text: string): void; close(): void };
 
 export interface FeedOptions {
   /** An API key or token, sent as the first message: never in the address. A function is asked at each connection. */
   key?: string | (() => string | Promise<string>);
   /** What makes sockets where there is no global WebSocket: that of the package "ws". */
-  WebSocket?: unknown;
+  WebSocket?: SocketClass;
   onNotice?: OnNotice;
   /** The handshake takes longer: tried again. Default 10,000. */
   openTimeoutMs?: number;
@@ -161,11 +170,14 @@ export class Stream<T = Fields> implements AsyncIterableIterator<Message<T>> {
   /** Callbacks instead of iteration, as things arrive, without a buffer. */
   listen(callbacks: Callbacks<T>): this;
   close(): void;
-  /** The first message not read yet, per feed: give it as `resume` to go on there. Empty within a snapshot. */
+  /**
+   * The first message not read yet, per feed: give it as `resume` to go on there. Empty within a snapshot. Of several
+   * `stripes` it is the earliest: read each stripe as a stream of its own to go on without doubles.
+   */
   readonly positions: Position[];
   /** Up to where everything is proven complete by a checkpoint. */
   readonly proven: Position[];
-  /** Messages that arrived again and were dropped, over all reconnects. */
+  /** Messages that arrived again and were dropped, over all reconnects and stripes. */
   readonly doubles: number;
   /** Messages thrown away because nobody read them (overflow "drop"). */
   readonly dropped: number;
@@ -173,13 +185,16 @@ export class Stream<T = Fields> implements AsyncIterableIterator<Message<T>> {
   readonly waiting: number;
 }
 
+type Names = string | readonly string[];
+
 /** One gateway. Streams share a socket while their messages can be told apart by name. */
 export class Feed {
   private constructor();
   readonly closed: boolean;
-  /** A stream of the named messages (`"*"`: all). */
-  stream<T = Fields>(name: string | readonly string[], options?: StreamOptions): Stream<T>;
-  stream<T = Fields>(name: string, second: string, ...more: (string | StreamOptions)[]): Stream<T>;
+  /** A stream of the named messages (`"*"`: all), last the options. */
+  stream<T = Fields>(name: Names, options?: StreamOptions): Stream<T>;
+  stream<T = Fields>(name: Names, second: Names, ...more: Names[]): Stream<T>;
+  stream<T = Fields>(name: Names, second: Names, ...more: [...Names[], StreamOptions]): Stream<T>;
   close(): void;
 }
 
@@ -235,4 +250,12 @@ export class Tracker {
     state: string | undefined,
     positions: readonly { src?: string; ses?: string; seqN?: number; numMessagesSent?: number }[],
   ): void;
+}
+/** Several stripes as one: what belongs to every stripe is given out once. */
+export class Merge {
+  constructor(trackers: readonly Tracker[], rememberedMax?: number);
+  readonly doubles: number;
+  readonly overrun: Incomplete | null;
+  keep(batch: readonly Message[]): Message[];
+  earliest(ofStripes: readonly (readonly Position[])[], unread?: Iterable<Message>): Position[];
 }

@@ -86,6 +86,10 @@ function decoded(bytes) {
 
 // Sixteen digits may be more than a number keeps; anything shorter never is.
 const MAYBE_BIG = /\d{16}/;
+const LONG = /\d{16,}/g;
+// Within a string a quote has a backslash in front: what ends so ends in a key, and what follows is its value.
+const KEY = /[{,]"\w+":-?$/;
+const KEY_MAX = 48;
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 // Nobody can send a string that begins so by chance or on purpose.
 const MARK = `\u0001${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}:`;
@@ -95,19 +99,42 @@ const QUOTED_MARK = JSON.stringify(MARK).slice(0, -1);
 export function parseJson(text) {
   try {
     if (!MAYBE_BIG.test(text)) return JSON.parse(text);
-    let found = false;
-    const marked = text.replace(STRING_OR_NUMBER, (token) => {
-      if (token.length < 16 || !/^-?\d+$/.test(token) || Number.isSafeInteger(Number(token))) return token;
-      found = true;
-      return `${QUOTED_MARK}${token}"`;
-    });
-    if (!found) return JSON.parse(text);
-    return JSON.parse(marked, (_, value) =>
-      typeof value === "string" && value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value,
-    );
+    const marked = markedByKey(text) ?? markedByToken(text);
+    return marked === text ? JSON.parse(text) : revived(JSON.parse(marked));
   } catch (error) {
     throw new ProtocolError(`the gateway sent what is not JSON: ${error.message}`);
   }
+}
+
+/** The text with its big integers marked, if all of them are values of plain keys, as nearly always; else null. */
+function markedByKey(text) {
+  let marked = "";
+  let from = 0;
+  for (const { 0: digits, index } of text.matchAll(LONG)) {
+    const end = index + digits.length;
+    if (!KEY.test(text.slice(Math.max(0, index - KEY_MAX), index)) || (text[end] !== "," && text[end] !== "}")) return null;
+    if (Number.isSafeInteger(Number(digits))) continue;
+    const start = text[index - 1] === "-" ? index - 1 : index;
+    marked += `${text.slice(from, start)}${QUOTED_MARK}${text.slice(start, end)}"`;
+    from = end;
+  }
+  return from === 0 ? text : marked + text.slice(from);
+}
+
+/** The same for whatever JSON there is, more slowly. */
+function markedByToken(text) {
+  return text.replace(STRING_OR_NUMBER, (token) =>
+    token.length < 16 || !/^-?\d+$/.test(token) || Number.isSafeInteger(Number(token)) ? token : `${QUOTED_MARK}${token}"`,
+  );
+}
+
+/** BigInts in place of what was marked; by hand, for a reviver of JSON.parse costs more than all the rest. */
+function revived(value) {
+  if (typeof value === "string") return value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value;
+  if (typeof value === "object" && value !== null) {
+    for (const key in value) value[key] = revived(value[key]);
+  }
+  return value;
 }
 
 // --- messages and positions ---
@@ -341,6 +368,106 @@ export class Tracker {
   }
 }
 
+// --- several stripes as one stream ---
+
+// Where a message says whose it is. One that has none of these is remembered: more memory, same result.
+const TICKER_FIELDS = ["stock", "ticker", "symbol", "pkey"];
+// Numbers remembered while stripes run apart. One more ends the stream: it says so, and where to resume.
+const REMEMBERED_MAX = 1_000_000;
+const PRUNE_EVERY = 1_024;
+
+/**
+ * What belongs to every stripe is given out once. A message of one ticker is in one stripe only and just passes; one
+ * of no ticker arrives in every stripe, and its number is remembered until all stripes are past it.
+ */
+export class Merge {
+  constructor(trackers, rememberedMax = REMEMBERED_MAX) {
+    this.doubles = 0;
+    this._trackers = trackers;
+    this._max = rememberedMax;
+    this._size = 0;
+    this._pruneAt = Math.min(PRUNE_EVERY, rememberedMax);
+    // The numbers seen per feed and session, sessions in the order they appeared.
+    this._seen = new Map();
+    this._newest = { src: null, session: "", numbers: null };
+  }
+
+  /** Those messages that no other stripe brought. */
+  keep(batch) {
+    const kept = batch.filter(({ header, fields }) => {
+      if (header.seqN === undefined) return true;
+      const numbers = this._numbersOf(header.src, header.ses);
+      if (TICKER_FIELDS.some((name) => fields[name])) return true;
+      if (numbers.has(header.seqN)) {
+        this.doubles += 1;
+        return false;
+      }
+      numbers.add(header.seqN);
+      this._size += 1;
+      return true;
+    });
+    if (this._size >= this._pruneAt) {
+      this._prune();
+      this._pruneAt = Math.min(this._size + PRUNE_EVERY, this._max);
+    }
+    return kept;
+  }
+
+  /** Why the stream has to end once what `keep` gave is handed on. */
+  get overrun() {
+    if (this._size <= this._max) return null;
+    const positions = this.earliest(this._trackers.map((tracker) => tracker.positions()));
+    const why = `the stripes ran apart by more than ${this._max} messages without a ticker; read each stripe by itself, or keep the ticker in the view`;
+    return new Incomplete(why, { positions });
+  }
+
+  /** Per feed the position of the stripe that is furthest behind, or of a message not read; empty if one has none. */
+  earliest(ofStripes, unread = []) {
+    if (ofStripes.some((positions) => positions.length === 0)) return [];
+    const found = new Map();
+    const offer = (src, session, nextSeq) => {
+      const had = found.get(src);
+      const order = had === undefined ? -1 : this._age(src, session) - this._age(src, had.session);
+      if (order < 0 || (order === 0 && nextSeq < had.nextSeq)) found.set(src, { src, session, nextSeq });
+    };
+    for (const { src, session, nextSeq } of ofStripes.flat()) offer(src, session, nextSeq);
+    for (const { header } of unread) if (header.seqN !== undefined) offer(header.src, header.ses, header.seqN);
+    return [...found.values()].map(({ src, session, nextSeq }) => new Position(src, session, nextSeq));
+  }
+
+  _numbersOf(src, session) {
+    const newest = this._newest;
+    if (src === newest.src && session === newest.session) return newest.numbers;
+    const key = keyOf(src, session);
+    if (!this._seen.has(key)) this._seen.set(key, { src, session, numbers: new Set() });
+    this._newest = this._seen.get(key);
+    return this._newest.numbers;
+  }
+
+  /** Where a session stands among those that have brought something; one that has not is the newest. */
+  _age(src, session) {
+    const at = [...this._seen.keys()].indexOf(keyOf(src, session));
+    return at < 0 ? this._seen.size : at;
+  }
+
+  /** Forget what every stripe is past. */
+  _prune() {
+    const positions = this._trackers.map((tracker) => new Map(tracker.positions().map((at) => [at.src, at])));
+    this._size = 0;
+    for (const { src, session, numbers } of this._seen.values()) {
+      const floors = positions.map((ofStripe) => {
+        const at = ofStripe.get(src);
+        if (at === undefined || !this._seen.has(keyOf(src, at.session))) return 0;
+        if (at.session === session) return at.nextSeq;
+        return this._age(src, at.session) > this._age(src, session) ? Infinity : 0;
+      });
+      const floor = Math.min(...floors);
+      for (const number of numbers) if (number < floor) numbers.delete(number);
+      this._size += numbers.size;
+    }
+  }
+}
+
 // --- streams ---
 
 const OPTIONS = {
@@ -358,8 +485,8 @@ const OPTIONS = {
   streamsPerSocket: 16,
 };
 const STREAM_OPTIONS = new Set([
-  "stripe", "where", "view", "resume", "latencyMs", "delivery", "highwaterNs", "coverage",
-  "onNotice", "ownSocket", "label", "bufferMessages", "overflow",
+  "stripe", "stripes", "where", "view", "resume", "latencyMs", "delivery", "highwaterNs", "coverage",
+  "onNotice", "ownSocket", "label", "bufferMessages", "overflow", "signal",
 ]);
 // A stream that is paused goes on no earlier, so that pauses stay far below the gateway's limit of requests.
 const PAUSE_LEAST_MS = 250;
@@ -400,6 +527,17 @@ function requestOf(names, options) {
   return body;
 }
 
+/** What each request of a stream asks for: the stripes that share a socket. Of `stripes` each has one of its own. */
+function stripesOf(options) {
+  const stripes = list(options.stripes);
+  if (stripes.length === 0) return [list(options.stripe)];
+  if (list(options.stripe).length) throw new RequestRefused("stripe and stripes: expected one of them");
+  if (new Set(stripes.map((name) => String(name).toLowerCase())).size < stripes.length) {
+    throw new RequestRefused(`stripes ${JSON.stringify(stripes)}: one is named twice`);
+  }
+  return stripes.map((name) => [name]);
+}
+
 /** As JSON text; a BigInt is written with all of its digits. */
 function written(mTyp, body) {
   const bigs = [];
@@ -409,31 +547,51 @@ function written(mTyp, body) {
   return bigs.reduce((all, value, at) => all.replace(`${QUOTED_MARK}${at}"`, String(value)), text);
 }
 
+/** One running request of a stream: what it asks, where it stands. A stream has one, or one per socket of `stripes`. */
+class Part {
+  constructor(stream, request, tracker, stripe) {
+    this.stream = stream;
+    this.request = request;
+    this.tracker = tracker;
+    this.line = null;
+    // Its number on the socket it runs on, new with each start; whether what comes is of that start.
+    this.number = 0;
+    this.running = false;
+    this.refusals = 0;
+    this._stripe = stripe;
+  }
+
+  /** Tell the stream; of several stripes each says which it is, but for what all of them have to tell. */
+  notice(kind, more = {}) {
+    const ofAll = kind === "SessionChange" || kind === "SequenceGap";
+    this.stream._notice(kind, this._stripe && !ofAll ? { ...more, stripe: this._stripe } : more);
+  }
+}
+
 /**
- * Messages as they come: each once, in order. Opened when it is first read, by `for await`, `next`, `batches`,
- * `withNotices` or `listen`. Ends when it is closed (a `break` closes it) or with an error; what can be healed by
- * dialling again is told as a notice, and healed.
+ * Messages as they come: each once, in order (of several `stripes`: in order within each). Opened when it is first
+ * read, by `for await`, `next`, `batches`, `withNotices` or `listen`. Ends when it is closed (a `break` closes it) or
+ * with an error; what can be healed by dialling again is told as a notice, and healed.
  */
 export class Stream {
   constructor(feed, names, options) {
-    this.request = requestOf(names, options);
+    const resume = readResume(options.resume);
     this.names = names;
     this._feed = feed;
     this._options = options;
-    this._tracker = new Tracker(readResume(options.resume), options.delivery === "latest");
+    this._parts = stripesOf(options).map((stripe, _, all) => {
+      const tracker = new Tracker(resume, options.delivery === "latest");
+      return new Part(this, requestOf(names, { ...options, stripe }), tracker, all.length > 1 ? stripe[0] : "");
+    });
+    this._merge = this._parts.length > 1 ? new Merge(this._parts.map((part) => part.tracker)) : null;
     this._onNotice = options.onNotice ?? feed.options.onNotice;
     this._max = options.bufferMessages ?? feed.options.bufferMessages;
     this._overflow = options.overflow ?? feed.options.overflow;
     if (!["pause", "drop"].includes(this._overflow)) {
       throw new RequestRefused(`overflow ${JSON.stringify(this._overflow)}: expected "pause" or "drop"`);
     }
-    // Its number on the socket it runs on, new with each start; whether what comes is of that start.
-    this._number = 0;
-    this._running = false;
     this._paused = false;
     this._pausedAt = 0;
-    this._line = null;
-    this._refusals = 0;
     this._told = [];
     this._dropped = 0;
     // Batches and notices, received and not read.
@@ -443,10 +601,14 @@ export class Stream {
     this._restAt = 0;
     this._listener = null;
     this._wake = null;
+    this._filling = null;
     this._ended = false;
     this._error = null;
     this._isOpen = false;
     this._timer = undefined;
+    this._abort = () => this.close();
+    options.signal?.addEventListener("abort", this._abort);
+    if (options.signal?.aborted) this._ended = true;
   }
 
   // Reading.
@@ -463,10 +625,9 @@ export class Stream {
         this._taken(1);
         return { done: false, value };
       }
-      const item = await this._take();
-      if (item === null) return { done: true, value: undefined };
-      if (Array.isArray(item)) this._hold(item);
-      else this._tell(item);
+      // Who asks again before the answer is there waits for the same, and is served after whoever asked before.
+      this._filling ??= this._fill().finally(() => (this._filling = null));
+      if (!(await this._filling)) return { done: true, value: undefined };
     }
   }
 
@@ -542,25 +703,26 @@ export class Stream {
 
   /** The first message not read yet, per feed: store it, and give it as `resume` to go on there. */
   get positions() {
+    const ofParts = this._parts.map((part) => part.tracker.positions());
+    if (this._merge !== null) return this._merge.earliest(ofParts, this._unread());
+    const wanted = new Set(ofParts[0].map((one) => one.src));
     const waiting = new Map();
-    const look = (message) => {
-      if (message.header.seqN !== undefined && !waiting.has(message.src)) {
-        waiting.set(message.src, new Position(message.src, message.session, message.sequenceNumber));
-      }
-    };
-    for (let at = this._restAt; at < this._rest.length; at += 1) look(this._rest[at]);
-    for (const item of this._items) if (Array.isArray(item)) item.forEach(look);
-    return this._tracker.positions().map((one) => waiting.get(one.src) ?? one);
+    for (const { header, src, session } of this._unread()) {
+      if (header.seqN !== undefined && wanted.delete(src)) waiting.set(src, new Position(src, session, header.seqN));
+      if (wanted.size === 0) break;
+    }
+    return ofParts[0].map((one) => waiting.get(one.src) ?? one);
   }
 
   /** Up to where everything is proven complete by a checkpoint. */
   get proven() {
-    return this._tracker.proven;
+    const ofParts = this._parts.map((part) => part.tracker.proven);
+    return this._merge === null ? ofParts[0] : this._merge.earliest(ofParts);
   }
 
-  /** Messages that arrived again and were dropped, over all reconnects. */
+  /** Messages that arrived again and were dropped, over all reconnects and stripes. */
   get doubles() {
-    return this._tracker.doubles;
+    return this._parts.reduce((sum, part) => sum + part.tracker.doubles, this._merge?.doubles ?? 0);
   }
 
   /** Messages that were thrown away because nobody read them; only with overflow "drop". */
@@ -574,6 +736,12 @@ export class Stream {
   }
 
   // Inside: what the line calls.
+
+  _arrived(batch) {
+    const kept = this._merge === null ? batch : this._merge.keep(batch);
+    if (kept.length > 0) this._put(kept);
+    if (this._merge?.overrun) this._fail(this._merge.overrun);
+  }
 
   _put(item) {
     if (this._ended) return;
@@ -607,7 +775,8 @@ export class Stream {
     if (this._ended) return;
     this._ended = true;
     this._error = error;
-    this._running = false;
+    this._options.signal?.removeEventListener("abort", this._abort);
+    for (const part of this._parts) part.running = false;
     this._wake?.();
     this._listener?.end?.(error ?? undefined);
   }
@@ -640,6 +809,24 @@ export class Stream {
     }
   }
 
+  /** Wait for a batch to read from; false at the end. */
+  async _fill() {
+    for (;;) {
+      const item = await this._take();
+      if (item === null) return false;
+      if (Array.isArray(item)) {
+        this._hold(item);
+        return true;
+      }
+      this._tell(item);
+    }
+  }
+
+  *_unread() {
+    for (let at = this._restAt; at < this._rest.length; at += 1) yield this._rest[at];
+    for (const item of this._items) if (Array.isArray(item)) yield* item;
+  }
+
   _hold(batch) {
     this._rest = batch;
     this._restAt = 0;
@@ -670,8 +857,10 @@ export class Stream {
   _pause() {
     this._paused = true;
     this._pausedAt = Date.now();
-    this._running = false;
-    this._line?.stop(this);
+    for (const part of this._parts) {
+      part.running = false;
+      part.line?.stop(part);
+    }
     this._notice("Paused", { detail: `${this._size} messages wait to be read; the gateway keeps the rest`, waiting: this._size });
   }
 
@@ -682,8 +871,9 @@ export class Stream {
         this._timer = undefined;
         if (this._ended || !this._paused) return;
         this._paused = false;
-        this._notice("Resumed", { positions: this._tracker.positions() });
-        this._line?.start(this);
+        const ofParts = this._parts.map((part) => part.tracker.positions());
+        this._notice("Resumed", { positions: this._merge === null ? ofParts[0] : this._merge.earliest(ofParts) });
+        for (const part of this._parts) part.line?.start(part);
       },
       Math.max(0, this._pausedAt + PAUSE_LEAST_MS - Date.now()),
     );
@@ -716,11 +906,11 @@ const REFUSED_STATES = new Set(["LogonFailed", "InviteError", "AccountSuspended"
 // Logon failed, no logon in time, revoked, expired.
 const KEY_CODES = new Set([4003, 4004, 4005, 4006]);
 
-/** One socket and the streams on it: dialled, read, dialled again; none of them loses its place. */
+/** One socket and the parts of streams on it: dialled, read, dialled again; none of them loses its place. */
 class Line {
   constructor(feed, own) {
     this.own = own;
-    this.streams = [];
+    this.parts = [];
     this._feed = feed;
     this._options = feed.options;
     this._backoff = new Backoff(this._options.retryFirstMs, this._options.retryLongestMs);
@@ -744,47 +934,47 @@ class Line {
   canTake(names) {
     return (
       !this.own &&
-      this.streams.length > 0 &&
-      this.streams.length < this._options.streamsPerSocket &&
+      this.parts.length > 0 &&
+      this.parts.length < this._options.streamsPerSocket &&
       names !== null &&
-      this.streams.every((each) => routed(each.names)?.every((name) => !names.includes(name)) ?? false)
+      this.parts.every((each) => routed(each.stream.names)?.every((name) => !names.includes(name)) ?? false)
     );
   }
 
-  add(stream) {
-    this.streams.push(stream);
-    stream._line = this;
+  add(part) {
+    this.parts.push(part);
+    part.line = this;
     this._byType.clear();
     if (this._socket === null && this._timer === undefined) this._dial();
-    else if (this._standing) this.start(stream);
+    else if (this._standing) this.start(part);
   }
 
-  remove(stream) {
-    if (!this.streams.includes(stream)) return;
-    this.stop(stream);
-    this.streams = this.streams.filter((each) => each !== stream);
-    stream._line = null;
+  remove(part) {
+    if (!this.parts.includes(part)) return;
+    this.stop(part);
+    this.parts = this.parts.filter((each) => each !== part);
+    part.line = null;
     this._byType.clear();
-    if (this.streams.length === 0) this._hangUp();
+    if (this.parts.length === 0) this._hangUp();
   }
 
-  start(stream) {
+  start(part) {
     if (!this._standing) return;
     this._number += 1;
-    stream._number = this._number;
+    part.number = this._number;
     // What still comes of an earlier start stands in front of the answer to this one.
-    stream._running = false;
-    this._byNumber.set(this._number, stream);
-    const resume = stream._tracker.start().map((one) => one.wire());
-    const body = { ...stream.request, sessionID: this._number, queryID: this._number };
+    part.running = false;
+    this._byNumber.set(this._number, part);
+    const resume = part.tracker.start().map((one) => one.wire());
+    const body = { ...part.request, sessionID: this._number, queryID: this._number };
     if (resume.length > 0) body.resume = resume.length === 1 ? resume[0] : resume;
     this._send("MLinkStream", body);
   }
 
-  stop(stream) {
-    if (!this._byNumber.delete(stream._number) || !this._standing) return;
-    const number = stream._number;
-    this._send("MLinkStream", { msgName: stream.request.msgName, sessionID: number, queryID: number, unsubscribe: "Yes" });
+  stop(part) {
+    const { number, request } = part;
+    if (!this._byNumber.delete(number) || !this._standing) return;
+    this._send("MLinkStream", { msgName: request.msgName, sessionID: number, queryID: number, unsubscribe: "Yes" });
   }
 
   _send(mTyp, body) {
@@ -839,7 +1029,7 @@ class Line {
       this._keyed = true;
       this._send("MLinkLogon", { apiKey: key });
     }
-    for (const stream of this.streams) if (!stream._paused) this.start(stream);
+    for (const part of this.parts) if (!part.stream._paused) this.start(part);
   }
 
   _receive(socket, data) {
@@ -872,22 +1062,22 @@ class Line {
   }
 
   _data(header, fields, text) {
-    let stream = this._byType.get(header.mTyp);
-    if (stream === undefined) {
-      stream = this._ownerOf(header.mTyp);
-      this._byType.set(header.mTyp, stream);
+    let part = this._byType.get(header.mTyp);
+    if (part === undefined) {
+      part = this._ownerOf(header.mTyp);
+      this._byType.set(header.mTyp, part);
     }
     // Of a stream that has gone, or of a start before this one.
-    if (stream === null || !stream._running) return;
-    if (!stream._tracker.accept(header)) return;
-    if (this._batchOf !== stream) this._flush();
-    this._batchOf = stream;
+    if (part === null || !part.running) return;
+    if (!part.tracker.accept(header)) return;
+    if (this._batchOf !== part) this._flush();
+    this._batchOf = part;
     this._batch.push(new Message(header, fields, text));
   }
 
   _flush() {
-    const stream = this._batchOf;
-    if (stream === null) return;
+    const part = this._batchOf;
+    if (part === null) return;
     const batch = this._batch;
     this._batch = [];
     this._batchOf = null;
@@ -895,13 +1085,13 @@ class Line {
     this._backoff.reset();
     this._unreadable = 0;
     this._downSince = null;
-    stream._put(batch);
+    part.stream._arrived(batch);
   }
 
   _ownerOf(mTyp) {
-    const only = this.streams.length === 1 ? this.streams[0] : null;
+    const only = this.parts.length === 1 ? this.parts[0] : null;
     if (only !== null) return only;
-    return this.streams.find((each) => routed(each.names)?.includes(mTyp.toLowerCase())) ?? null;
+    return this.parts.find((each) => routed(each.stream.names)?.includes(mTyp.toLowerCase())) ?? null;
   }
 
   _control(mTyp, message) {
@@ -932,29 +1122,29 @@ class Line {
     const notice = noticeOf(admin);
     if (notice === null) return;
     const one = this._byNumber.get(admin.queryID);
-    for (const stream of one ? [one] : this.streams) stream._notice(notice.kind, notice);
+    for (const part of one ? [one] : this.parts) part.notice(notice.kind, notice);
   }
 
   _ack(ack) {
-    const stream = this._byNumber.get(ack.queryID);
-    if (stream === undefined || ack.unsubscribe === "Yes") return;
-    const tracker = stream._tracker;
+    const part = this._byNumber.get(ack.queryID);
+    if (part === undefined || ack.unsubscribe === "Yes") return;
+    const { tracker, stream } = part;
     const detail = ack.detail ?? ack.result;
     this._downSince = null;
     if (ack.result === "OK" || ack.result === "Warn") {
-      stream._refusals = 0;
-      stream._running = true;
+      part.refusals = 0;
+      part.running = true;
       if (ack.delivery === "latest") tracker.latest = true;
-      if (ack.result === "Warn") stream._notice("Warned", { detail });
+      if (ack.result === "Warn") part.notice("Warned", { detail });
       if (tracker.runs > 1) {
         const where = tracker.asked.join(", ");
-        stream._notice("Reconnected", { detail: where ? `goes on at ${where}` : "starts anew", positions: tracker.asked });
+        part.notice("Reconnected", { detail: where ? `goes on at ${where}` : "starts anew", positions: tracker.asked });
       }
       return;
     }
     if (tracker.runs > 1 && tracker.asked.length > 0 && ack.result === "Error") {
-      stream._refusals += 1;
-      if (stream._refusals < REFUSALS_MAX) throw new Retry(`resume refused: ${detail}`);
+      part.refusals += 1;
+      if (part.refusals < REFUSALS_MAX) throw new Retry(`resume refused: ${detail}`);
       const where = tracker.asked.join(", ");
       stream._fail(new Incomplete(`can't go on at ${where}, what follows is gone: ${detail}`, { positions: tracker.asked }));
       return;
@@ -963,23 +1153,23 @@ class Line {
   }
 
   _checkpoint(checkpoint) {
-    const stream = this._byNumber.get(checkpoint.queryID);
-    if (stream === undefined) return;
-    this._prove(stream, checkpoint.state, checkpoint.positions ?? []);
-    if (stream._ended) return;
-    if (checkpoint.state === "Complete" && stream._tracker.asked.length === 0) {
-      stream._notice("SnapshotComplete", { detail: checkpoint.detail ?? "", positions: stream._tracker.positions() });
+    const part = this._byNumber.get(checkpoint.queryID);
+    if (part === undefined) return;
+    this._prove(part, checkpoint.state, checkpoint.positions ?? []);
+    if (part.stream._ended) return;
+    if (checkpoint.state === "Complete" && part.tracker.asked.length === 0) {
+      part.notice("SnapshotComplete", { detail: checkpoint.detail ?? "", positions: part.tracker.positions() });
     } else if (checkpoint.state === "Terminated" || checkpoint.state === "Replaced") {
       throw new Retry(`stream ended by the gateway: ${checkpoint.detail ?? checkpoint.state}`);
     }
   }
 
-  _prove(stream, state, positions) {
-    if (stream === undefined || !stream._running) return;
+  _prove(part, state, positions) {
+    if (part === undefined || !part.running) return;
     try {
-      stream._tracker.checkpoint(state, positions);
+      part.tracker.checkpoint(state, positions);
     } catch (error) {
-      stream._fail(error);
+      part.stream._fail(error);
     }
   }
 
@@ -1009,8 +1199,8 @@ class Line {
       this._timer = undefined;
       this._dial();
     }, delayMs);
-    for (const stream of [...this.streams]) {
-      stream._notice("Reconnecting", {
+    for (const part of [...this.parts]) {
+      part.notice("Reconnecting", {
         detail: `${reason}; next try in ${(delayMs / 1000).toFixed(2)} s`,
         attempt: this._backoff.attempt,
         delayMs,
@@ -1027,7 +1217,7 @@ class Line {
     clearInterval(this._watch);
     this._byNumber.clear();
     this._byType.clear();
-    for (const stream of this.streams) stream._running = false;
+    for (const part of this.parts) part.running = false;
     if (socket !== null) {
       try {
         socket.close();
@@ -1045,7 +1235,7 @@ class Line {
   }
 
   _failAll(error) {
-    for (const stream of [...this.streams]) stream._fail(error);
+    for (const part of [...this.parts]) part.stream._fail(error);
     this._hangUp();
   }
 }
@@ -1092,8 +1282,9 @@ export class Feed {
 
   /** A stream of the named messages, last the options: `feed.stream("AddOrder", "Trade", { stripe: "A" })`. */
   stream(...names) {
-    const options = typeof names.at(-1) === "object" && names.at(-1) !== null && !Array.isArray(names.at(-1)) ? names.pop() : {};
-    return new Stream(this, names.flat(), options);
+    const last = names.at(-1);
+    const options = last === undefined || (typeof last === "object" && last !== null && !Array.isArray(last)) ? names.pop() : {};
+    return new Stream(this, names.flat(), options ?? {});
   }
 
   /** End all streams and sockets. */
@@ -1105,18 +1296,25 @@ export class Feed {
   _place(stream) {
     if (this.closed) throw new RequestRefused("the feed is closed");
     this._streams.add(stream);
-    const names = stream._options.ownSocket ? null : routed(stream.names);
+    const own = stream._options.ownSocket || stream._parts.length > 1;
+    for (const part of stream._parts) {
+      // A socket that can't be made ends the stream, and with it the other parts.
+      if (!stream._ended) this._placePart(part, own ? null : routed(stream.names));
+    }
+  }
+
+  _placePart(part, names) {
     let line = this._lines.find((each) => each.canTake(names));
     if (line === undefined) {
       line = new Line(this, names === null);
       this._lines.push(line);
     }
-    line.add(stream);
+    line.add(part);
   }
 
   _remove(stream) {
     this._streams.delete(stream);
-    stream._line?.remove(stream);
+    for (const part of stream._parts) part.line?.remove(part);
   }
 
   _forget(line) {

@@ -1,56 +1,20 @@
 /**
  * Against a running gateway, over a line that is cut again and again: each number once, in order.
  *
- * Told by the environment: GATEWAY_PORT, SESSIONS (a list of how many messages each of them has), and WS, the
- * package whose WebSocket is used instead of Node's own.
+ * Told by the environment: GATEWAY_PORT, SESSIONS (a list of how many messages each of them has), STRIPES (each with
+ * its tickers), and WS, the package whose WebSocket is used instead of Node's own.
  */
 
 import assert from "node:assert/strict";
-import net from "node:net";
 import { test } from "node:test";
 
 import { connect } from "../../gateway/web/client.js";
+import { cuttingProxy, drawing } from "./cutting.mjs";
 
 const CUTS = 50;
 const WebSocket = process.env.WS ? (await import(process.env.WS)).WebSocket : undefined;
 const sizes = JSON.parse(process.env.SESSIONS);
-
-/** A generator of numbers below one that gives the same for the same seed. */
-function drawing(seed) {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-/** A line to the gateway that is cut after so many bytes, a new number for each connection. */
-async function cuttingProxy(port, cuts) {
-  const proxy = { done: 0 };
-  const server = net.createServer((near) => {
-    const far = net.connect(port, "127.0.0.1");
-    const end = () => {
-      near.destroy();
-      far.destroy();
-    };
-    let left = cuts.length > 0 ? cuts.shift() : Infinity;
-    far.on("data", (data) => {
-      if (left === 0) return;
-      if (data.length < left) {
-        left -= data.length;
-        near.write(data);
-        return;
-      }
-      proxy.done += 1;
-      near.end(data.subarray(0, left), end);
-      left = 0;
-    });
-    near.on("data", (data) => far.write(data));
-    for (const socket of [near, far]) socket.on("error", end).on("close", end);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return Object.assign(proxy, { port: server.address().port, close: () => server.close() });
-}
+const stripes = JSON.parse(process.env.STRIPES);
 
 for (const [what, options] of [
   ["fast", {}],
@@ -89,3 +53,33 @@ for (const [what, options] of [
     assert.equal(stream.doubles, 0, "the gateway goes on exactly where it is asked to");
   });
 }
+
+test("fifty cuts of eleven sockets lose nothing of the stripes they carry, and double nothing", async (t) => {
+  const seed = Date.now() % 2 ** 32;
+  const draw = drawing(seed);
+  const proxy = await cuttingProxy(Number(process.env.GATEWAY_PORT), Array.from({ length: CUTS }, () => 100 + Math.floor(draw() * 30_000)));
+  t.after(() => proxy.close());
+  const feed = connect(`127.0.0.1:${proxy.port}`, { WebSocket, retryFirstMs: 1, retryLongestMs: 5, bufferMessages: 3_000 });
+  t.after(() => feed.close());
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const got = [];
+  const stream = feed.stream("*", { stripes: Object.keys(stripes), resume: "itch/0000000001/1" });
+  for await (const message of stream) {
+    got.push(message);
+    if (got.length === total) break;
+  }
+
+  const numberIn = (session) => (message) => (message.session === session ? [message.sequenceNumber] : []);
+  [...new Set(got.map((message) => message.session))].sort().forEach((session, at) => {
+    const numbers = got.flatMap(numberIn(session)).sort((a, b) => a - b);
+    assert.equal(numbers.length, sizes[at], `seed ${seed}, session ${session}`);
+    assert.ok(numbers.every((number, index) => number === index + 1), `seed ${seed}, session ${session}: each once`);
+    for (const [stripe, tickers] of Object.entries(stripes)) {
+      const ofStripe = got.filter((message) => tickers.includes(message.fields.stock)).flatMap(numberIn(session));
+      assert.deepEqual(ofStripe, ofStripe.toSorted((a, b) => a - b), `seed ${seed}, session ${session}, stripe ${stripe}: in order`);
+    }
+  });
+  assert.ok(Object.values(stripes).flat().length > 40, "tickers in many stripes");
+  // A socket that has little to bring may not reach its cut.
+  assert.ok(proxy.done >= CUTS - Object.keys(stripes).length, `seed ${seed}: ${proxy.done} cuts`);
+});

@@ -68,6 +68,27 @@ test("an integer that a number would not hold exactly is a BigInt, and only that
   });
 });
 
+test("where an integer stands does not matter, and what only looks like one stays as it is", () => {
+  const big = 18_446_744_073_709_551_615n;
+  const least = -9_223_372_036_854_775_808n;
+  for (const [text, value] of [
+    [`${big}`, big],
+    [`[${big},${least}]`, [big, least]],
+    [`{"a":${big},"b":${least},"c":1}`, { a: big, b: least, c: 1 }],
+    [`{"a":{"b":{"c":${big}}},"d":[{"e":${big}}]}`, { a: { b: { c: big } }, d: [{ e: big }] }],
+    [`{ "a" : ${big} , "b" : [ ${big} ] }`, { a: big, b: [big] }],
+    [`{"a b,\\"c\\":":${big}}`, { 'a b,"c":': big }],
+    [`{"${"k".repeat(60)}":${big}}`, { ["k".repeat(60)]: big }],
+    [`{"a":"x,\\"b\\":${big},","b":${big}}`, { a: `x,"b":${big},`, b: big }],
+    [`{"a":"{","b":"${big}"}`, { a: "{", b: `${big}` }],
+    [`{"a":"\\\\","b":${big}}`, { a: "\\", b: big }],
+    [`{"a":9007199254740991,"b":9007199254740992}`, { a: 9_007_199_254_740_991, b: 9_007_199_254_740_992n }],
+    [`{"a":${big}.5,"b":${big}e1}`, { a: Number(`${big}.5`), b: Number(`${big}e1`) }],
+  ]) {
+    assert.deepEqual(parseJson(text), value, text);
+  }
+});
+
 test("what is not JSON is an error of the gateway's, with and without big numbers in it", () => {
   assert.throws(() => parseJson('{"a":'), ProtocolError);
   assert.throws(() => parseJson('{"a":12345678901234567890'), ProtocolError);

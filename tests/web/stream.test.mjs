@@ -101,7 +101,7 @@ test("wrong arguments are named at once", () => {
   const { feed } = feedOn();
 
   assert.throws(() => feed.stream(), /message names/);
-  assert.throws(() => feed.stream("A", { stripes: "A" }), /stream option stripes/);
+  assert.throws(() => feed.stream("A", { stripeFilter: "A" }), /stream option stripeFilter/);
   assert.throws(() => feed.stream("A", { delivery: "some" }), /delivery/);
   assert.throws(() => feed.stream("A", { latencyMs: 0 }), /latencyMs/);
   assert.throws(() => feed.stream("A", { resume: "x" }), /SRC\/SES\/SEQ/);
@@ -527,4 +527,26 @@ test("data without a number passes, and is counted nowhere", async () => {
 
   assert.deepEqual(numbers(got), [1, undefined, 2]);
   feed.close();
+});
+
+test("whoever asks twice before an answer is there gets two messages, in the order of asking", async () => {
+  const { stream, socket, reading, feed } = await begun({ resume: "itch/S1/1" });
+  const more = [stream.next(), stream.next()];
+  socket.accepts();
+  socket.says(add(1));
+  socket.says(add(2), add(3));
+  const got = await Promise.all([reading, ...more]);
+
+  assert.deepEqual(numbers(got.map((each) => each.value)), [1, 2, 3]);
+  feed.close();
+});
+
+test("a signal ends a stream, also one that was given before", async () => {
+  const controller = new AbortController();
+  const { feed, socket, reading } = await begun({ signal: controller.signal });
+  controller.abort();
+
+  assert.deepEqual(await reading, { done: true, value: undefined });
+  assert.ok(socket.closed);
+  assert.deepEqual(await feed.stream("AddOrder", { signal: controller.signal }).next(), { done: true, value: undefined });
 });

@@ -5,7 +5,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,13 @@ from gateway.app import Gateway
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
 from gateway.simulator.player import by_rate
+from gateway.stripes import StripeTable
 from tests.flow.pipe import feed_settings, running, settings
 
 HERE = Path(__file__).resolve().parent
 PAGE = (HERE.parents[1] / "docs" / "javascript.md").read_text()
 WS = HERE.parent / "node" / "node_modules" / "ws" / "wrapper.mjs"
+STRIPES = HERE.parents[1] / "config" / "stripes.toml"
 WEB = HERE.parents[1] / "gateway" / "web"
 # Each session is larger than what fifty cuts let through at once.
 SESSIONS = [9_000, 4_000, 6_000]
@@ -42,17 +46,21 @@ async def run(node: str, *tests: str, **environment: str) -> str:
         # In Node 20 it is there, but not by default; from 22 on it is.
         "--experimental-websocket",
         "--test",
+        # A test that failed has left its feed open, and that would keep the process.
+        "--test-force-exit",
         *(str(HERE / test) for test in tests),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={"PATH": os.environ.get("PATH", ""), **environment},
+        # The files run in processes of their own, which have to end with this one.
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(WAIT_S):
             said = (await process.communicate())[0].decode()
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     assert process.returncode == 0, said
     return said
@@ -60,7 +68,7 @@ async def run(node: str, *tests: str, **environment: str) -> str:
 
 @pytest.mark.one_loop
 async def test_frames_streams_and_their_endings(node: str) -> None:
-    said = await run(node, "frames.test.mjs", "stream.test.mjs")
+    said = await run(node, "frames.test.mjs", "stream.test.mjs", "stripes.test.mjs")
 
     assert re.search(r"fail 0\b", said)
     assert int(re.search(r"pass (\d+)", said)[1]) > 30
@@ -74,22 +82,38 @@ async def until_there(gateway: Gateway, session: str, next_seq: int) -> None:
             await asyncio.sleep(0.01)
 
 
+def stripes_of(tickers: Iterable[str]) -> dict[str, list[str]]:
+    """What MLink's own striped client opens, each with those of these tickers that it has."""
+    table = StripeTable.load(STRIPES)
+    return {
+        name: [ticker for ticker in tickers if table.stripe_of(ticker) in table.members(name)]
+        for name in "ABCDEFGHMSX"
+    }
+
+
+def some(market: Market, size: int) -> list[bytes]:
+    """So many messages of a market, each fiftieth of no ticker: those are of every stripe."""
+    event = market.opening()[0]
+    return [event if at % 50 == 0 else message for at, message in enumerate(market.take(size))]
+
+
 @pytest.mark.one_loop
 @pytest.mark.parametrize("package", ["", "ws"], ids=["WebSocket of Node", "WebSocket of ws"])
 async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path, package: str) -> None:
-    environment = {"SESSIONS": json.dumps(SESSIONS)}
+    market = Market(50, seed=3)
+    stripes = stripes_of(market.tickers)
+    environment = {"SESSIONS": json.dumps(SESSIONS), "STRIPES": json.dumps(stripes)}
     if package:
         environment["WS"] = str(WS)
         if not WS.is_file():
             if os.environ.get("CI"):
                 pytest.fail("CI must have node and its packages: make node")
             pytest.skip("WS NOT TESTED: run `make node`")
-    market = Market(50, seed=3)
     async with (
         Exchange() as exchange,
         running(settings(tmp_path, feed_settings(exchange.port))) as gateway,
     ):
-        exchange.extend(market.take(SESSIONS[0] // 2))
+        exchange.extend(some(market, SESSIONS[0] // 2))
         await until_there(gateway, exchange.session.name, SESSIONS[0] // 2 + 1)
         reading = asyncio.create_task(
             run(node, "chaos.test.mjs", GATEWAY_PORT=str(gateway.port), **environment)
@@ -98,7 +122,7 @@ async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path, p
             if at > 1:
                 exchange.roll()
             for _ in range(0, size // 2 if at == 1 else size, 500):
-                exchange.extend(market.take(500))
+                exchange.extend(some(market, 500))
                 # While the client reads, and while it is cut.
                 await asyncio.sleep(0.01)
             await until_there(gateway, exchange.session.name, size + 1)
