@@ -149,8 +149,7 @@ class Shown:
             case Reconnecting():
                 self._trouble("line", f"no connection: {notice.detail}")
             case Reconnected():
-                # What there is now comes next.
-                self._ladders.clear()
+                # The ladders stay: a book that has not changed meanwhile does not come again.
                 self._troubles.pop("line", None)
             case GoodNight():
                 self._trouble("line", f"the gateway shuts down: {notice.detail or 'dialled again by itself'}")
