@@ -1,8 +1,7 @@
 """One subscriber's connection: its session's actions are performed here, and its socket is waited for.
 
-Knows the socket, the session state machine and the hub. Two tasks: one reads what the
-subscriber says, one writes what is not live (snapshots, catching up, conflated records,
-heartbeats) and waits for the socket to drain. Live messages come from the hub, not through here.
+Knows the socket, the session state machine and the hub. Two tasks: one reads what the subscriber
+says, here; one writes what is not live, the pump. Live messages come from the hub, past both.
 """
 
 import asyncio
@@ -14,7 +13,6 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from gateway.errors import BadRequest, JournalError
 from gateway.hub import Delivery, Hub, State
 from gateway.hub.wire import binary_message
 from gateway.mlink import choices
@@ -38,9 +36,10 @@ from gateway.net.access import Access, Authority
 from gateway.net.access import Refused as AccessRefused
 from gateway.net.feed_values import FeedNotice
 from gateway.net.notices import TOLD
+from gateway.net.pump import Pump
 from gateway.net.resolve import Refused, Resolver
 from gateway.net.streams import Streams
-from gateway.net.subscriptions import Subscriptions, TooSlow
+from gateway.net.subscriptions import Subscriptions
 from gateway.net.websocket import SubscriberConnection
 from gateway.settings import ServerSettings
 
@@ -78,10 +77,7 @@ class Subscriber:
         self._loop = asyncio.get_running_loop()
         self.number = next(_numbers)
         self._since = self._loop.time()
-        self._work = asyncio.Event()
         self._ending: tuple[int, str] | None = None
-        self._taken_at = (0, self._loop.time())
-        connection.on_writable = self._work.set
         limits = SessionLimits(
             message_bytes_max=settings.max_message_bytes,
             requests_per_s=(access and access.requests_per_second) or settings.requests_per_second,
@@ -101,6 +97,17 @@ class Subscriber:
             limits=limits,
         )
         self._streams = Streams(hub, self._session, self._perform, settings.keys_max)
+        self._pump = Pump(
+            connection,
+            self._session,
+            self._streams,
+            self._subscriptions,
+            hub.turns,
+            self._perform,
+            self._close,
+            settings.never_reads_timeout_s,
+        )
+        connection.on_writable = self._pump.wake
 
     # What the hub needs: `hub.Sink`.
 
@@ -111,7 +118,7 @@ class Subscriber:
         return self._connection.backlog()
 
     def wake(self) -> None:
-        self._work.set()
+        self._pump.wake()
 
     # What the server needs.
 
@@ -119,7 +126,7 @@ class Subscriber:
         """Hold the connection until either side ends it."""
         self._perform(self._session.greeting())
         reading = self._loop.create_task(self._read(), name="subscriber reads")
-        writing = self._loop.create_task(self._pump(), name="subscriber writes")
+        writing = self._loop.create_task(self._pump.run(), name="subscriber writes")
         try:
             await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -189,7 +196,7 @@ class Subscriber:
         """Close, after good night was said."""
         if self._ending is None:
             self._ending = (CloseCode.GOING_AWAY, REASONS[CloseCode.GOING_AWAY])
-            self._work.set()
+            self._pump.stop()
 
     # What the subscriber says.
 
@@ -217,7 +224,7 @@ class Subscriber:
                     self._streams.close()
                     self._subscriptions.close()
                     self._ending = (code, reason)
-                    self._work.set()
+                    self._pump.stop()
                 case LogonRequested():
                     # Whether there is a place may take a while; the session holds what follows.
                     self._logon = action
@@ -264,7 +271,7 @@ class Subscriber:
         self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends, delivery=told))
         latency_s = action.request.activeLatency / 1000
         self._streams.begin(action.id, stream, latency_s=latency_s, coverage=action.request.coverage)
-        self._work.set()
+        self._pump.wake()
 
     def _cancel(self, action: StreamsCancelled) -> None:
         ends: dict[StreamId, Progress] = {}
@@ -286,7 +293,7 @@ class Subscriber:
             )
         )
         self._subscriptions.begin(action.request.sessionID)
-        self._work.set()
+        self._pump.wake()
 
     def _subscribe_checkpoint(
         self, session_id: int, subscribe_id: int, state: SubscribeState, signal_id: int
@@ -298,80 +305,7 @@ class Subscriber:
     def _signal(self, action: SignalReady) -> None:
         self._streams.signal(action)
         self._subscriptions.signal(action)
-        self._work.set()
-
-    # What is written that is not live.
-
-    async def _pump(self) -> None:
-        while self._ending is None:
-            self._work.clear()
-            now = self._loop.time()
-            if now >= self._session.deadline():
-                self._tick(now)
-            busy, until = self._advance_one(now)
-            if self._ending is not None:
-                return
-            if busy:
-                await self._turn()
-            else:
-                await self._rest(min(until, self._session.deadline()))
-
-    async def _turn(self) -> None:
-        """Wait for our turn: however many are busy, one of them does one piece in a turn of the loop."""
-        turn: asyncio.Future[None] = self._loop.create_future()
-
-        def begin() -> None:
-            if not turn.done():
-                turn.set_result(None)
-
-        self._hub.turns.ask(begin)
-        await turn
-
-    def _tick(self, now: float) -> None:
-        for action in self._session.tick(now, self._streams.positions()):
-            # A heartbeat says nothing to someone who has not read what is in front of it, and takes room.
-            if self._connection.writable or not isinstance(action, Reply):
-                self._perform([action])
-        self._check_reads(now)
-
-    def _advance_one(self, now: float) -> tuple[bool, float]:
-        """Do one piece of what there is to do; whether there is more, and when the next is due."""
-        until = float("inf")
-        try:
-            more, until = self._streams.advance(now, lambda: self._connection.writable)
-            if more:
-                return True, now
-            # What stops for want of room goes on when there is some.
-            if not self._connection.writable:
-                return False, float("inf")
-            more, due = self._subscriptions.advance(now)
-            return more, min(until, due)
-        except TooSlow as exc:
-            self._close(CloseCode.TOO_SLOW, str(exc))
-        except BadRequest as exc:
-            self._close(CloseCode.AGED_OUT, str(exc))
-        except JournalError as exc:
-            # Files and their faults are the operator's; the subscriber has its positions.
-            log.error("event=not-readable detail=%r", str(exc))
-            self._close(CloseCode.INTERNAL, "what comes next can't be read now; resume later, or behind it")
-        return False, until
-
-    async def _rest(self, until: float) -> None:
-        handle = self._loop.call_at(until, self._work.set)
-        try:
-            await self._work.wait()
-        finally:
-            handle.cancel()
-
-    def _check_reads(self, now: float) -> None:
-        """End a connection that has taken nothing for too long; what it has is still resumable."""
-        backlog = self._connection.backlog()
-        taken = self._connection.bytes_written - backlog
-        # Pings are in the backlog and not among what we wrote: only more than ever before is progress.
-        if taken > self._taken_at[0] or backlog == 0:
-            self._taken_at = (taken, now)
-        elif now - self._taken_at[1] >= self._settings.never_reads_timeout_s:
-            self._close(CloseCode.TOO_SLOW, f"nothing read for {self._settings.never_reads_timeout_s:g} s")
+        self._pump.wake()
 
     def _close(self, code: CloseCode, detail: str) -> None:
         """End the connection after a word why, and after where each stream can be resumed."""
