@@ -4,8 +4,13 @@ Knows the simulator and the app; everything it starts ends with it.
 """
 
 import asyncio
+import shutil
+import signal
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +21,7 @@ from gateway.app import Gateway
 from gateway.cli.running import loop_factory
 from gateway.cli.serve import stop_on_signals
 from gateway.errors import ConfigError
+from gateway.journal.lock import writer_of
 from gateway.logs import start_log
 from gateway.settings import (
     EndpointSettings,
@@ -33,10 +39,15 @@ from gateway.simulator.player import by_rate
 
 # In a clone, and where an installed wheel puts them.
 SHIPPED = (Path(__file__).resolve().parents[2] / "config", Path(sys.prefix) / "share" / "soup-gateway")
+FEED = "itch"
+# What a demo that was killed leaves in the system's folder for temporary files is known by its name, and by
+# nobody holding its journal's lock; one that is just starting has none yet.
+FOLDER = "soup-gateway-demo-"
+STARTS_WITHIN_S = 60.0
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Where to serve; 0 takes a free port.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to serve; 0 takes a free port.")] = 8765,
     tickers: Annotated[int, typer.Option(min=1, max=8000, help="How many tickers the market has.")] = 250,
     rate: Annotated[float, typer.Option(min=1, help="Messages per second.")] = 2000.0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 1,
@@ -49,8 +60,20 @@ def demo(
         gateway subscribe ws://127.0.0.1:8765/mlink/jsonf --message AddOrder --stripe A
     """
     start_log(LogSettings(level="warning"))
-    with asyncio.Runner(loop_factory=loop_factory()) as runner, tempfile.TemporaryDirectory() as folder:
-        runner.run(_demo(Path(folder), port, tickers, rate, seed, seconds))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, _folder() as folder:
+        runner.run(_demo(folder, port, tickers, rate, seed, seconds))
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for the journal. It goes when the demo ends; if it was killed, when the next one begins."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with suppress(OSError):
+            age_s = time.time() - left.stat().st_mtime
+            if age_s > STARTS_WITHIN_S and writer_of(left / "journal" / FEED) is None:
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
+        yield Path(folder)
 
 
 async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, seconds: float) -> None:
@@ -58,7 +81,7 @@ async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, s
     async with Exchange(ExchangeSettings(), market.messages(), by_rate(rate)) as exchange:
         exchange.extend(market.opening())
         feed = FeedSettings(
-            name="itch",
+            name=FEED,
             views=("StockBookQuote", "StockPrint", "BookDepth10"),
             endpoints=(EndpointSettings(name="simulator", address=f"127.0.0.1:{exchange.port}"),),
         )
@@ -72,6 +95,8 @@ async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, s
         gateway = Gateway(settings)
         loop = asyncio.get_running_loop()
         stop_on_signals(loop, gateway.stop)
+        # Whoever closes the terminal wants it to end as well.
+        loop.add_signal_handler(signal.SIGHUP, gateway.stop)
         if seconds:
             loop.call_later(seconds, gateway.stop)
         await gateway.run(ready=lambda gateway: _welcome(gateway, tickers, rate))

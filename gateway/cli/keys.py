@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -270,9 +271,10 @@ def list_keys(
                 )
             )
         return
-    table = Table(Column("id", no_wrap=True), Column("state", no_wrap=True), "name", "expires")
-    for column in ("feeds", "messages", "stripes", "replay", "limits"):
-        table.add_column(column)
+    table = Table(Column("id", no_wrap=True), Column("state", no_wrap=True), box=box.SIMPLE, pad_edge=False)
+    for column in ("name", "expires", "feeds", "messages", "stripes", "replay", "limits"):
+        # Rights that end in … would tell nobody what a key may.
+        table.add_column(column, overflow="fold")
     for entry in entries:
         limits = [entry.connections_max, entry.streams_max, entry.requests_per_second]
         table.add_row(

@@ -33,5 +33,10 @@ def reload(
     if not pids:
         raise UpstreamLost(f"no gateway on this machine writes the journal in {folder}")
     for pid in pids:
-        os.kill(pid, signal.SIGHUP)
-        typer.echo(f"told process {pid} to reload")
+        try:
+            os.kill(pid, signal.SIGHUP)
+        except PermissionError as exc:
+            raise UpstreamLost(f"process {pid} is another user's; run this as that user, or as root") from exc
+        except ProcessLookupError as exc:
+            raise UpstreamLost(f"process {pid} has just ended") from exc
+        typer.echo(f"told process {pid} to reload; its log says what came of it")

@@ -1,17 +1,22 @@
 """`gateway status`: what a running gateway says of itself, as a table. Knows its /readyz only."""
 
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from datetime import timedelta
+from http.client import HTTPException
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import orjson
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.client.options import websocket_url
 from gateway.errors import BadRequest, UpstreamLost
 
 TIMEOUT_S = 5.0
@@ -21,7 +26,7 @@ ANSWER_BYTES_MAX = 4 << 20
 
 def status(
     url: Annotated[
-        str, typer.Argument(envvar="GATEWAY_URL", help="Where the gateway serves.")
+        str, typer.Argument(envvar="GATEWAY_URL", help="Where the gateway serves; HOST:PORT will do.")
     ] = "http://127.0.0.1:8765/",
     key: Annotated[
         str, typer.Option(envvar="GATEWAY_KEY", help="A key, to be told everything from another machine.")
@@ -53,12 +58,17 @@ def status(
 
 def ask(url: str, key: str, path: str, word: str) -> Mapping[str, Any]:
     """The gateway's own words at a path, `word` among them. Any of its addresses will do."""
-    base = url.replace("ws://", "http://", 1).replace("wss://", "https://", 1)
-    if not base.startswith(("http://", "https://")):
-        raise BadRequest(f"{url!r} is no address of a gateway; expected one such as http://127.0.0.1:8765/")
-    host = base.split("/", 3)[2]
-    request = urllib.request.Request(f"{base.split('://')[0]}://{host}{path}")
+    try:
+        # As `subscribe` understands it, and in plain HTTP.
+        parts = urlsplit(websocket_url(url))
+    except BadRequest as exc:
+        expected = "expected HOST:PORT, or one such as http://127.0.0.1:8765/"
+        raise BadRequest(f"{url!r} is no address of a gateway; {expected}") from exc
+    host = parts.netloc
+    request = urllib.request.Request(f"{'https' if parts.scheme == 'wss' else 'http'}://{host}{path}")
     if key:
+        if not key.isascii():
+            raise BadRequest("--key: a key holds ASCII only")
         request.add_header("Authorization", f"Bearer {key}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
@@ -68,7 +78,13 @@ def ask(url: str, key: str, path: str, word: str) -> Mapping[str, Any]:
         body = exc.read(ANSWER_BYTES_MAX)
         exc.close()
     except OSError as exc:
-        raise UpstreamLost(f"nothing answers at {host}: {getattr(exc, 'reason', exc)}") from exc
+        reason = getattr(exc, "reason", exc)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            what = f"its certificate is not good: {reason.verify_message}; SSL_CERT_FILE names authorities"
+            raise UpstreamLost(f"who answers at {host} is not trusted: {what}") from exc
+        raise UpstreamLost(f"nothing answers at {host}: {reason}") from exc
+    except HTTPException as exc:
+        raise UpstreamLost(f"what answers at {host} is no gateway") from exc
     try:
         told = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
@@ -82,9 +98,10 @@ def show(told: Mapping[str, Any], console: Console) -> None:
     """Everything a gateway tells those who watch it."""
     up = timedelta(seconds=int(told.get("uptimeSeconds", 0)))
     console.print(f"version {escape(str(told.get('version', '?')))}, up {up}")
-    feeds = Table(title="Feeds", title_justify="left")
-    for name in ("feed", "state", "endpoint", "session", "next", "messages", "gaps", "reconnects", "journal"):
-        feeds.add_column(name, justify="right" if name in _NUMBERS else "left")
+    # Nothing is cut off in a narrow terminal: a state or a number that ends in … tells nobody anything.
+    feeds = Table(title="Feeds", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    for name in ("feed", "state", "endpoint", "session", "next", "gaps", "lost", "journal"):
+        feeds.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
     journals = told.get("journals", {})
     for name, feed in told["feeds"].items():
         state = feed["state"] + (", stale" if feed["stale"] else "") + (", paused" if feed["paused"] else "")
@@ -94,7 +111,6 @@ def show(told: Mapping[str, Any], console: Console) -> None:
             escape(feed["endpoint"]),
             escape(feed["session"]),
             f"{feed['next_seq']:,}",
-            f"{feed['messages']:,}",
             f"{feed['gaps']:,}",
             f"{sum(feed['reconnects'].values()):,}",
             f"{journals.get(name, {}).get('bytes', 0) / 1e6:,.1f} MB",
@@ -108,4 +124,4 @@ def show(told: Mapping[str, Any], console: Console) -> None:
     )
 
 
-_NUMBERS = {"next", "messages", "gaps", "reconnects", "journal"}
+_NUMBERS = {"next", "gaps", "lost", "journal"}

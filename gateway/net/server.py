@@ -4,6 +4,7 @@ Who gets in is the admission's to say, what a subscriber says is its own.
 """
 
 import asyncio
+import errno
 import logging
 import ssl
 import time
@@ -135,7 +136,7 @@ class Server:
             )
         except OSError as exc:
             raise ConfigError(
-                f"[server] host = {settings.host!r}, port = {settings.port}: can't listen there: {exc}"
+                f"[server] host = {settings.host!r}, port = {settings.port}: can't listen there: {_why(exc)}"
             ) from exc
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         return self
@@ -246,6 +247,19 @@ class Server:
                 connection.close_code,
                 connection.bytes_written,
             )
+
+
+def _why(error: OSError) -> str:
+    """Why nobody can listen at an address, and what to do."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "somebody does already; stop them, or choose another port (0 takes a free one)"
+        case errno.EACCES:
+            return "ports below 1024 want a right of their own (CAP_NET_BIND_SERVICE); choose another"
+        case errno.EADDRNOTAVAIL:
+            return 'this machine has no such address; "0.0.0.0" and "::" are all it has'
+        case _:
+            return str(error)
 
 
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:

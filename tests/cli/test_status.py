@@ -27,13 +27,13 @@ STRIPES = 'catch_all = "X"\n[ranges]\nA = {{ first = "A", end = "{end}" }}\n[sou
 pytestmark = pytest.mark.one_loop
 
 
-async def command(*arguments: str) -> tuple[int, str, str]:
+async def command(*arguments: str, **environment: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", *arguments),
         stdout=PIPE,
         stderr=PIPE,
         cwd=ROOT,
-        env={**ENVIRONMENT, "COLUMNS": "200"},
+        env={**ENVIRONMENT, "COLUMNS": "200", **environment},
     )
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
@@ -73,7 +73,7 @@ async def test_status_of_a_gateway_that_works(tmp_path: Path) -> None:
 
     assert (code, err) == (0, "")
     assert out.startswith("ready\n")
-    assert re.search(r"itch +│ streaming +│ line0 +│ 0000000001", out)
+    assert re.search(r"itch +streaming +line0 +0000000001 +1,235", out)
     assert "0 subscribers" in out
 
 
@@ -91,7 +91,9 @@ async def test_status_of_a_gateway_whose_feed_is_down(tmp_path: Path) -> None:
     ("url", "code", "text"),
     [
         ("http://127.0.0.1:{port}/", 1, "nothing answers at 127.0.0.1:{port}"),
-        ("127.0.0.1", 2, "is no address of a gateway"),
+        ("localhost:{port}", 1, "nothing answers at localhost:{port}"),
+        ("http://127.0.0.1:abc/", 2, "is no address of a gateway; expected HOST:PORT"),
+        ("ftp://127.0.0.1", 2, "is no address of a gateway; expected HOST:PORT"),
     ],
 )
 async def test_status_of_nothing(url: str, code: int, text: str) -> None:
@@ -101,6 +103,32 @@ async def test_status_of_nothing(url: str, code: int, text: str) -> None:
 
     assert ended == code
     assert text.format(port=port) in err
+
+
+async def test_status_of_something_else_and_with_a_key_that_is_none() -> None:
+    async def ssh(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_server(ssh, "127.0.0.1", 0) as server:
+        at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        other = await command("status", at)
+        key = await command("status", at, "--key", "schlüssel")
+
+    assert other == (1, "", f"gateway: what answers at {at} is no gateway\n")
+    assert key == (2, "", "gateway: --key: a key holds ASCII only\n")
+
+
+async def test_status_in_a_narrow_terminal_cuts_nothing_off(tmp_path: Path) -> None:
+    async with Exchange() as exchange, running(write_config(tmp_path, exchange.port)) as gateway:
+        await said(gateway, "up")
+        code, out, _ = await command("status", f"localhost:{gateway.port}", COLUMNS="80")
+
+    assert code == 0
+    assert "…" not in out
+    for word in ("streaming", "line0", "0000000001", "journal"):
+        assert word in out
 
 
 def write_keys(folder: Path, *keys: str) -> None:
@@ -150,7 +178,11 @@ async def test_reload_takes_over_keys_stripes_and_level_and_drops_nobody(tmp_pat
             async with connect(url, additional_headers={"Authorization": f"Bearer {NEW_KEY}"}):
                 pass
 
-    assert (code, out, err) == (0, f"told process {gateway.process.pid} to reload\n", "")
+    assert (code, out, err) == (
+        0,
+        f"told process {gateway.process.pid} to reload; its log says what came of it\n",
+        "",
+    )
     assert reloaded["level"] == "warning"
     assert restart["keys"] == "journal.checkpoint_s"
     assert with_old_table
