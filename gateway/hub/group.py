@@ -1,13 +1,18 @@
-"""All streams that want the same bytes. Knows a spec, the texts of this turn, and its live members."""
+"""What all streams that want the same bytes have in common: a spec, the texts of this turn, counts.
+
+Knows texts and WebSocket messages; which streams are its own, and live, is known to `Live`.
+"""
 
 from collections.abc import Mapping
+from itertools import count
 
 from gateway.decode import Codecs
 from gateway.hub.router import Router
 from gateway.hub.spec import StreamSpec
-from gateway.hub.stream import Stream
 from gateway.hub.targets import Target
 from gateway.hub.wire import joined_messages, single_messages
+
+_numbers = count(1)
 
 
 class Group:
@@ -15,7 +20,8 @@ class Group:
 
     def __init__(self, spec: StreamSpec) -> None:
         self.spec = spec
-        self.members: set[Stream] = set()
+        # No other group ever has it: what outlives a group is kept by number and not by group.
+        self.number = next(_numbers)
         # Streams of this spec that are running, live or not; with none left the group is dropped.
         self.streams = 0
         self.sent = 0

@@ -11,9 +11,11 @@ from gateway.errors import LocalProtocolError
 from gateway.hub.channel import Channel
 from gateway.hub.group import Group
 from gateway.hub.limits import HubLimits
+from gateway.hub.live import Live
 from gateway.hub.outbox import Outbox
 from gateway.hub.pieces import Notice, Pieces
 from gateway.hub.spec import Delivery, StreamSpec
+from gateway.hub.standing import Standing
 from gateway.hub.stream import Coverage, Sink, State, Stream
 from gateway.hub.stripe_watch import StripeWatch
 from gateway.hub.tally import Tally
@@ -42,11 +44,14 @@ class Hub:
         self._notice = notice
         self._channels: dict[str, Channel] = {}
         self._codecs: dict[str, Codecs] = {}
+        # Of all streams, live or not.
         self._groups: dict[StreamSpec, Group] = {}
+        self._standing = Standing(self._channels)
+        self._live = Live(self._channels, self._standing.coverage, limits.backlog_bytes_max)
         self._latest: set[Stream] = set()
         # Conflated streams that have something waiting since the last flush.
         self._stirred: list[Stream] = []
-        self._pieces = Pieces(limits, clock_ns, notice, self._channels, self._codecs)
+        self._pieces = Pieces(limits, clock_ns, notice, self._channels, self._codecs, self._standing)
         self.turns = Turns(schedule)
         self._flush_is_due = False
         self._unflushed = 0
@@ -133,13 +138,12 @@ class Hub:
     def publish_unsequenced(self, feed: str, payload: bytes, received_ns: int) -> None:
         """Give best-effort data to live streams; it has no number, so it is not counted and not replayed."""
         channel = self._channels[feed]
-        for group in self._groups.values():
-            if group.members and feed in group.spec.feeds:
-                router, texts = group.reader(feed, self._codecs)
-                router.route_unsequenced(payload, received_ns, channel.context, self._clock_ns())
-                for text in texts:
-                    group.add_uncounted(text)
-                texts.clear()
+        for group in self._live.groups_of(feed):
+            router, texts = group.reader(feed, self._codecs)
+            router.route_unsequenced(payload, received_ns, channel.context, self._clock_ns())
+            for text in texts:
+                group.add_uncounted(text)
+            texts.clear()
         self._flush_soon()
 
     def start_session(self, feed: str, session: str) -> None:
@@ -154,21 +158,7 @@ class Hub:
         """Write what this turn of the loop brought: one write per live stream."""
         self._flush_is_due = False
         fresh, self._unflushed = self._unflushed, 0
-        written = False
-        overloaded: set[Sink] = set()
-        for group in self._groups.values():
-            if not group.waiting:
-                continue
-            data = group.take()
-            written = True
-            for stream in group.members:
-                sink = stream.sink
-                if stream.covered is None:
-                    sink.write(data)
-                else:
-                    sink.write(data + group.wired([stream.covered(self._pieces.coverage(stream))]))
-                if sink.backlog() > self._limits.backlog_bytes_max:
-                    overloaded.add(sink)
+        written, overloaded = self._live.write()
         if written and fresh:
             self.tally.written_s.add(max(0, self._clock_ns() - self._oldest_ns) / 1e9)
         if overloaded:
@@ -208,7 +198,7 @@ class Hub:
         outbox = None
         if delivery is Delivery.LATEST:
             outbox = Outbox(self._limits.latest_keys_max, lambda: self._stirred.append(stream))
-        stream = Stream(sink, spec, group, delivery, tag, outbox)
+        stream = Stream(sink, group, delivery, tag, outbox)
         self.tally.opened(stream)
         stream.polled = polled
         here = {feed: self._channels[feed].position for feed in spec.feeds}
@@ -217,7 +207,7 @@ class Hub:
             stream.state = State.BEHIND
         else:
             stream.positions = here
-            stream.high_ns = self._pieces.received_ns(spec)
+            stream.high_ns = self._standing.received_ns(spec)
             if newer_than_ns >= 0:
                 stream.snapshot = self._pieces.records(spec, keys, newer_than_ns)
         if outbox is not None:
@@ -225,7 +215,7 @@ class Hub:
             stream.taken = {feed: Position(at.session, 1) for feed, at in here.items()}
             stream.target = Target(spec, put=outbox.put, keys=keys)
             self._latest.add(stream)
-            self._add(stream.target)
+            self._live.route_to(stream.target)
         return stream
 
     def close(self, stream: Stream) -> None:
@@ -234,12 +224,12 @@ class Hub:
             return
         self.flush()
         group = stream.group
-        stream.leave(self._pieces.positions(stream), State.CLOSED)
+        stream.leave(self._standing.positions(stream), State.CLOSED)
         self.tally.closed(stream)
-        self._leave(stream)
+        self._live.remove(stream)
         if stream.target is not None:
             self._latest.discard(stream)
-            self._remove(stream.target)
+            self._live.route_no_more_to(stream.target)
         group.streams -= 1
         self._pieces.release(stream)
         for feed in group.spec.feeds:
@@ -282,7 +272,7 @@ class Hub:
         elif stream.state is State.LATEST and again and stream.outbox is not None:
             stream.outbox.clear()
             stream.positions = {feed: self._channels[feed].position for feed in stream.spec.feeds}
-            stream.high_ns = self._pieces.received_ns(stream.spec)
+            stream.high_ns = self._standing.received_ns(stream.spec)
             keys = stream.target.keys if stream.target else None
             stream.snapshot = self._pieces.records(stream.spec, keys, 0)
             stream.state = State.SNAPSHOT
@@ -299,29 +289,15 @@ class Hub:
         """What the stream can be sure of: per feed, the number up to which all that matches was sent."""
         if stream.state is State.LIVE:
             self.flush()
-        return self._pieces.coverage(stream)
+        return self._standing.coverage(stream)
 
     def highwater_ns(self, stream: Stream) -> int:
         """All that matches and was received up to this time was sent; ns since the epoch."""
-        if stream.is_live or (
-            stream.state is State.LATEST and stream.outbox is not None and not stream.outbox.owes
-        ):
-            return self._pieces.received_ns(stream.spec)
-        return stream.high_ns
+        return self._standing.highwater_ns(stream)
 
     def lag(self, stream: Stream) -> tuple[int, float]:
-        """How far a stream that is not live is behind: (messages it has not looked at, seconds).
-
-        Of sessions that ended before the gateway was started the messages are not counted.
-        """
-        messages, now_ns = 0, self._clock_ns()
-        since_ns = now_ns
-        for feed, position in stream.positions.items():
-            channel = self._channels[feed]
-            messages += channel.after(position)
-            if position != channel.position and stream.read_ns:
-                since_ns = min(since_ns, stream.read_ns)
-        return messages, (now_ns - since_ns) / 1e9
+        """How far a stream that is not live is behind: (messages it has not looked at, seconds)."""
+        return self._standing.lag(stream, self._clock_ns())
 
     # Inside.
 
@@ -331,9 +307,8 @@ class Hub:
             self._schedule(self.flush)
 
     def _tell(self, feed: str, session: str, gap: Gap | None) -> None:
-        for group in self._groups.values():
-            if group.members and feed in group.spec.feeds:
-                group.add_uncounted(self._notice(feed, session, gap, group.spec.framed))
+        for group in self._live.groups_of(feed):
+            group.add_uncounted(self._notice(feed, session, gap, group.spec.framed))
         for stream in self._latest:
             if stream.outbox is not None and feed in stream.spec.feeds:
                 stream.outbox.put_notice(feed, self._notice(feed, session, gap, stream.spec.framed))
@@ -341,14 +316,13 @@ class Hub:
 
     def _set_behind(self, sinks: Container[Sink]) -> None:
         """Take every live stream of these sinks out of its group; all of its bytes so far are written."""
-        for group in list(self._groups.values()):
-            for stream in [member for member in group.members if member.sink in sinks]:
-                stream.leave(self._pieces.positions(stream), State.BEHIND)
-                stream.high_ns = self._pieces.received_ns(stream.spec)
-                stream.fell_behind = True
-                stream.read_ns = self._clock_ns()
-                self._leave(stream)
-                stream.sink.wake()
+        for stream in self._live.streams_of(sinks):
+            self._live.remove(stream)
+            stream.leave(self._standing.positions(stream), State.BEHIND)
+            stream.high_ns = self._standing.received_ns(stream.spec)
+            stream.fell_behind = True
+            stream.read_ns = self._clock_ns()
+            stream.sink.wake()
 
     def _step_behind(self, stream: Stream) -> bool:
         if self._pieces.write_from_journal(stream):
@@ -356,34 +330,15 @@ class Hub:
                 self.tally.caught_up_s.add(max(0, self._clock_ns() - stream.read_ns) / 1e9)
             # Who has reached the end joins now: at its next turn, behind a hundred others, there would be
             # something new again, and none of them would ever be live.
-            if not self._pieces.is_here(stream) or stream.sink.backlog() > self._limits.backlog_bytes_max:
+            if not self._standing.is_here(stream) or stream.sink.backlog() > self._limits.backlog_bytes_max:
                 return True
+        self._pieces.release(stream)
         if stream.polled:
             stream.state = State.PARKED
-            self._pieces.release(stream)
+            stream.high_ns = self._standing.received_ns(stream.spec)
             return False
         self.flush()
-        first = not stream.group.members
         stream.join()
-        self._pieces.release(stream)
         stream.fell_behind = False
-        stream.group.members.add(stream)
-        if first:
-            self._add(stream.group.target)
+        self._live.add(stream)
         return False
-
-    def _leave(self, stream: Stream) -> None:
-        """Out of its group, which gets no more texts when that was its last live member."""
-        group = stream.group
-        if stream in group.members:
-            group.members.discard(stream)
-            if not group.members:
-                self._remove(group.target)
-
-    def _add(self, target: Target) -> None:
-        for feed in target.spec.feeds:
-            self._channels[feed].router.add_target(target)
-
-    def _remove(self, target: Target) -> None:
-        for feed in target.spec.feeds:
-            self._channels[feed].router.remove_target(target)

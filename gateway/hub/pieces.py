@@ -9,11 +9,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
 from gateway.decode import Codecs
-from gateway.hub.channel import BlockReader, Channel, Record
+from gateway.hub.channel import Channel
+from gateway.hub.context import SessionContext
 from gateway.hub.limits import HubLimits
+from gateway.hub.past import BlockReader
+from gateway.hub.records import Record
 from gateway.hub.sharing import EVERY, Piece, Sharing
 from gateway.hub.spec import StreamSpec
-from gateway.hub.stream import Coverage, State, Stream
+from gateway.hub.standing import Standing
+from gateway.hub.stream import Stream
 from gateway.values import Block, Gap, Position
 
 # The text of a notice in a stream at its place: (feed, session, gap or None for a new session, framed).
@@ -33,52 +37,33 @@ class Pieces:
         notice: Notice,
         channels: Mapping[str, Channel],
         codecs: Mapping[str, Codecs],
+        standing: Standing,
     ) -> None:
         self._limits = limits
         self._clock_ns = clock_ns
         self._notice = notice
         self._channels = channels
         self._codecs = codecs
+        self._standing = standing
         self.sharing = Sharing(limits.shared_pieces_bytes)
 
-    def positions(self, stream: Stream) -> dict[str, Position]:
-        """Where a stream stands: where its channels do, but for positions of its own."""
-        here = {feed: self._channels[feed].position for feed in stream.spec.feeds}
-        return {**here, **stream.positions}
-
-    def coverage(self, stream: Stream) -> list[Coverage]:
-        """How far a stream is complete, if all that its group collected is written.
-
-        Each feed is named; one without a session yet is at number 0 of none.
-        """
-        positions = self.positions(stream)
-        if stream.outbox is not None and (stream.outbox.owes or stream.state is State.SNAPSHOT):
-            positions = stream.taken
-        sent = stream.sent
-        return [
-            Coverage(feed, position.session, position.next_seq - 1, sent)
-            for feed, position in sorted(positions.items())
-        ]
-
-    def received_ns(self, spec: StreamSpec) -> int:
-        """When the newest message of any of the spec's feeds was received."""
-        return max((self._channels[feed].received_ns for feed in spec.feeds), default=0)
+    # Of a snapshot.
 
     def records(
         self, spec: StreamSpec, keys: Collection[tuple[str, str]] | None, newer_than_ns: int
-    ) -> Iterator[tuple[str, str, Record]]:
-        """The latest records of a spec as they are now, as (feed, session, record)."""
+    ) -> Iterator[tuple[str, SessionContext, Record]]:
+        """The latest records of a spec as they are now, with their feed and what their bytes mean."""
         parts = []
         for feed in sorted(spec.feeds):
             channel = self._channels[feed]
             found = (
                 channel.records_of(spec.messages) if keys is None else channel.records_at(spec.messages, keys)
             )
-            parts.append((feed, channel.position.session, found))
+            parts.append((feed, channel.context, found))
         return (
-            (feed, session, record)
-            for feed, session, found in parts
-            for _, _, record in found
+            (feed, context, record)
+            for feed, context, found in parts
+            for record in found
             if record.received_ns > newer_than_ns
         )
 
@@ -88,72 +73,200 @@ class Pieces:
         now_ns = self._clock_ns()
         written: list[str] = []
         count = 0
-        for feed, session, record in islice(stream.snapshot, self._limits.snapshot_records):
+        for feed, context, record in islice(stream.snapshot, self._limits.snapshot_records):
             count += 1
             router, texts = stream.group.reader(feed, self._codecs)
-            context = self._channels[feed].context_of(session)
             if router.is_view(record.payload):
                 derived = [(record.seq, record.payload)]
-                router.route_derived(derived, session, record.received_ns, context, now_ns)
+                router.route_derived(derived, context.session, record.received_ns, context, now_ns)
             else:
-                router.route(record.block(session), context, now_ns)
+                router.route(record.block(context.session), context, now_ns)
             written += texts
             texts.clear()
         self._write(stream, written, len(written))
         return count == self._limits.snapshot_records
 
+    # Of the journal.
+
     def write_from_journal(self, stream: Stream) -> bool:
         """Write what comes next in the journal; False when the stream stands where its channels stand.
 
-        Raises what the journal does for a position that has aged out, or for damage.
+        Each feed has its part of the piece, and another one is first next time. Raises what the journal does
+        for a position that has aged out, or for damage; what was written before that is counted.
         """
-        for feed, position in stream.positions.items():
+        left, is_there_more = self._limits.catch_up_bytes, False
+        for feed in list(stream.positions):
             channel = self._channels[feed]
-            if position == channel.position or channel.reader is None:
+            if channel.reader is None:
                 continue
-            position = stream.positions[feed] = channel.readable(position)
+            position = stream.positions[feed] = channel.readable(stream.positions[feed])
             if position == channel.position:
                 continue
-            if self._write_shared(stream, feed, position):
-                return True
-            items = stream.ahead.get(feed)
-            if not items:
-                items = deque(self._read(channel, position))
-            self._write_items(stream, channel, items)
-            # Who has stopped reading must not hold a piece of the journal in memory.
-            is_waiting = stream.sink.backlog() > self._limits.backlog_bytes_max
-            stream.ahead = {feed: items} if items and not is_waiting else {}
-            return True
-        return False
+            is_there_more = True
+            left = self._write_of_feed(stream, channel, channel.reader, left)
+            if left <= 0:
+                break
+        first = next(iter(stream.positions))
+        stream.positions[first] = stream.positions.pop(first)
+        return is_there_more
 
-    def _write_shared(self, stream: Stream, feed: str, position: Position) -> bool:
-        """Write what another stream of the group was given at this place, if it is still had."""
+    def _write_of_feed(self, stream: Stream, channel: Channel, reader: BlockReader, left: int) -> int:
+        """Write what comes next of one feed, some `left` bytes of it; gives how many are left for others."""
+        feed = channel.name
+        position = stream.positions[feed]
         piece = self.sharing.find(stream.group, feed, position)
-        if piece is None:
-            return False
-        stream.ahead.pop(feed, None)
-        stream.positions[feed] = piece.end
-        self._arrive(stream, piece.received_ns)
-        if piece.messages:
-            self._write_data(stream, piece.data, piece.messages)
-        return True
+        if piece is not None:
+            # Another stream of the group was given it at this place.
+            stream.ahead.pop(feed, None)
+            self._move(stream, feed, piece.end, piece.received_ns)
+            if piece.messages:
+                self._write_data(stream, piece.data, piece.messages)
+            return left - BLOCK_BYTES
+        items = stream.ahead.pop(feed, None) or deque(self._read(channel, reader, position))
+        left = self._write_items(stream, channel, reader, items, left)
+        if stream.sink.backlog() > self._limits.backlog_bytes_max:
+            # Who has stopped reading must not hold a piece of the journal in memory.
+            stream.ahead.clear()
+        elif items:
+            stream.ahead[feed] = items
+        return left
 
     @staticmethod
-    def _arrive(stream: Stream, received_ns: int) -> None:
-        """All that was received up to this time is written, as far as one feed goes."""
+    def _move(stream: Stream, feed: str, position: Position, received_ns: int) -> None:
+        """It has all in front of `position`; the last of it was received then."""
+        stream.positions[feed] = position
         stream.read_ns = received_ns
         if len(stream.positions) == 1:
-            stream.high_ns = received_ns
-
-    def is_here(self, stream: Stream) -> bool:
-        """Whether it stands where its channels stand."""
-        return all(position == self._channels[feed].position for feed, position in stream.positions.items())
+            # What follows may have been received in the same moment.
+            stream.high_ns = received_ns - 1
 
     def release(self, stream: Stream) -> None:
         """The stream reads nothing old now."""
         for feed in stream.spec.feeds:
             if (views := self._channels[feed].views) is not None:
                 views.release(stream)
+
+    def _read(self, channel: Channel, reader: BlockReader, position: Position) -> Sequence[Block | Gap]:
+        items = reader.read(position, self._limits.catch_up_bytes)
+        here = channel.position
+        if not items and position.session == here.session:
+            # It was published and is not there any more: said, not jumped over.
+            return [Gap(here.session, position.next_seq, here.next_seq - 1)]
+        if not items:
+            # The journal ends where the previous session ended: a new one began, still empty.
+            items = [Block(here.session, here.next_seq, 0, 0, b"")]
+        return [*self._empty_between(reader, position.session, items[0].session), *items]
+
+    @staticmethod
+    def _empty_between(reader: BlockReader, session: str, until: str) -> Iterator[Block]:
+        """Sessions that ended without a message: live streams were told of them, so these are, too."""
+        while session not in ("", until):
+            at = reader.next_session(session)
+            if at is None or at.session == until:
+                return
+            yield Block(at.session, at.next_seq, 0, 0, b"")
+            session = at.session
+
+    def _write_items(
+        self, stream: Stream, channel: Channel, reader: BlockReader, items: "deque[Block | Gap]", left: int
+    ) -> int:
+        """Write the first of `items`, to the next place where pieces end; takes them out."""
+        feed, here, framed = channel.name, channel.position, stream.spec.framed
+        began = stream.positions[feed]
+        names: frozenset[str] = frozenset()
+        if channel.views is not None:
+            # A stream of views has nothing else: see `Resolver`.
+            names = channel.views.names & stream.spec.names_of(feed)
+        texts: list[str] = []
+        notices, is_at_edge = 0, False
+        now_ns = self._clock_ns()
+        while items and left > 0 and not is_at_edge:
+            item = items[0]
+            if not self._is_ready(channel, names, item):
+                # It may fail, and what is written already would be lost with it.
+                if not texts:
+                    self._make_ready(stream, channel, reader, names, item)
+                    left = 0
+                break
+            items.popleft()
+            left -= BLOCK_BYTES
+            if stream.positions[feed].session not in ("", item.session):
+                texts.append(self._notice(feed, item.session, None, framed))
+                notices += 1
+            if isinstance(item, Gap):
+                texts.append(self._notice(feed, item.session, item, framed))
+                notices += 1
+                stream.positions[feed] = Position(item.session, item.to_seq + 1)
+                continue
+            edge = (item.first_seq // EVERY + 1) * EVERY
+            block = item.until(edge).head(max(left, 1))
+            if block.session == here.session and block.next_seq > here.next_seq:
+                # Journaled and not published yet: live streams do not have it either.
+                block = block.until(here.next_seq)
+                items.clear()
+            elif block.count < item.count:
+                items.appendleft(_behind(block, item))
+            is_at_edge = block.next_seq == edge
+            if not block.count:
+                stream.positions[feed] = Position(block.session, block.next_seq)
+                continue
+            left -= len(block.raw)
+            texts += self._texts(stream, channel, names, block, now_ns)
+            self._move(stream, feed, Position(block.session, block.next_seq), block.received_ns)
+        data = self._write(stream, texts, len(texts) - notices)
+        end = stream.positions[feed]
+        # What ends where the feed stands now is short, and of use to nobody else; and what was not ready
+        # leads nowhere.
+        is_of_use = end.session == began.session and end not in (began, here) and stream.group.streams > 1
+        if is_of_use and not notices:
+            self.sharing.keep(stream.group, feed, began, Piece(data, len(texts), end, stream.read_ns))
+        return left
+
+    def _texts(
+        self, stream: Stream, channel: Channel, names: frozenset[str], block: Block, now_ns: int
+    ) -> list[str]:
+        """What the stream wants of a block that is ready."""
+        context = channel.context_of(block.session)
+        assert context is not None
+        router, collected = stream.group.reader(channel.name, self._codecs)
+        if names and channel.views is not None:
+            derived = channel.views.again(stream, names, block)
+            router.route_derived(derived, block.session, block.received_ns, context, now_ns)
+        else:
+            router.route(block, context, now_ns)
+        texts = collected.copy()
+        collected.clear()
+        return texts
+
+    @staticmethod
+    def _is_ready(channel: Channel, names: frozenset[str], item: Block | Gap) -> bool:
+        """Whether all is at hand that is needed for what comes next."""
+        if isinstance(item, Gap) or not item.count:
+            return True
+        if channel.context_of(item.session) is None:
+            return False
+        position = Position(item.session, item.first_seq)
+        return channel.views is None or not names or channel.views.has(names, position)
+
+    @staticmethod
+    def _make_ready(
+        stream: Stream, channel: Channel, reader: BlockReader, names: frozenset[str], item: Block | Gap
+    ) -> None:
+        """Bring it a piece nearer: first what is known of a session that is over, then its books."""
+        assert isinstance(item, Block)
+        if channel.context_of(item.session) is None:
+            channel.past.seek(item.session)
+        elif channel.views is not None:
+            position = Position(item.session, item.first_seq)
+            channel.views.prepare(stream, names, position, reader.first_seq(item.session), reader.read)
+
+    # Of an outbox.
+
+    def begin_latest(self, stream: Stream) -> None:
+        """From here on, what changes waits for the batch after this one."""
+        assert stream.outbox is not None
+        if stream.outbox.begin():
+            stream.leaving = (self._standing.positions(stream), self._standing.received_ns(stream.spec))
 
     def write_latest(self, stream: Stream) -> bool:
         """Write a slice of what a conflated stream has waiting; whether the batch has more."""
@@ -171,103 +284,7 @@ class Pieces:
             self._write(stream, [text], 1 if key[1] else 0)
         return stream.outbox.is_leaving
 
-    def begin_latest(self, stream: Stream) -> None:
-        """From here on, what changes waits for the batch after this one."""
-        assert stream.outbox is not None
-        if stream.outbox.begin():
-            stream.leaving = (self.positions(stream), self.received_ns(stream.spec))
-
-    def _read(self, channel: Channel, position: Position) -> Sequence[Block | Gap]:
-        assert channel.reader is not None
-        items = channel.reader.read(position, self._limits.catch_up_bytes)
-        here = channel.position
-        if not items and position.session == here.session:
-            # It was published and is not there any more: said, not jumped over.
-            return [Gap(here.session, position.next_seq, here.next_seq - 1)]
-        if not items:
-            # The journal ends where the previous session ended: a new one began, still empty.
-            items = [Block(here.session, here.next_seq, 0, 0, b"")]
-        return [*self._empty_between(channel.reader, position.session, items[0].session), *items]
-
-    @staticmethod
-    def _empty_between(reader: BlockReader, session: str, until: str) -> Iterator[Block]:
-        """Sessions that ended without a message: live streams were told of them, so these are, too."""
-        while session not in ("", until):
-            at = reader.next_session(session)
-            if at is None or at.session == until:
-                return
-            yield Block(at.session, at.next_seq, 0, 0, b"")
-            session = at.session
-
-    def _write_items(self, stream: Stream, channel: Channel, items: "deque[Block | Gap]") -> None:
-        left, whole, notices = self._limits.catch_up_bytes, [], 0
-        here, framed, feed = channel.position, stream.spec.framed, channel.name
-        began = stream.positions[feed]
-        # The first number of the next piece, for whoever reads this one.
-        edge = (began.next_seq // EVERY + 1) * EVERY
-        router, texts = stream.group.reader(feed, self._codecs)
-        now_ns = self._clock_ns()
-        names: frozenset[str] = frozenset()
-        if channel.views is not None:
-            names = channel.views.names & stream.spec.names_of(feed)
-        while items and left > 0:
-            if names and not self._has_views(stream, channel, names, items[0]):
-                break
-            item, position = items.popleft(), stream.positions[feed]
-            if item.session != position.session and position.session:
-                whole.append(self._notice(feed, item.session, None, framed))
-                notices += 1
-            left -= BLOCK_BYTES
-            if isinstance(item, Gap):
-                whole.append(self._notice(feed, item.session, item, framed))
-                notices += 1
-                stream.positions[feed] = Position(item.session, item.to_seq + 1)
-                continue
-            block = item.until(edge) if item.session == began.session else item
-            at_edge = block.next_seq == edge
-            block = block.head(max(left, 1))
-            if block.count < item.count:
-                items.appendleft(item.tail(block.next_seq))
-            if block.session == here.session and block.next_seq > here.next_seq:
-                # Journaled and not published yet: live streams do not have it either.
-                block = block.until(here.next_seq)
-                items.clear()
-            left = 0 if at_edge else left - len(block.raw)
-            context = channel.context_of(block.session)
-            if names and channel.views is not None:
-                # A stream of views has nothing else: see `Resolver`.
-                derived = channel.views.again(stream, names, block)
-                router.route_derived(derived, block.session, block.received_ns, context, now_ns)
-            else:
-                router.route(block, context, now_ns)
-            whole += texts
-            texts.clear()
-            stream.positions[feed] = Position(block.session, block.next_seq)
-            if block.count:
-                self._arrive(stream, block.received_ns)
-        data = self._write(stream, whole, len(whole) - notices)
-        end = stream.positions[feed]
-        # What ends where the feed stands now is short, and of use to nobody else; and one that views were not
-        # at hand for leads nowhere.
-        is_of_use = stream.group.streams > 1 and end.session == began.session and end not in (began, here)
-        if is_of_use and not notices:
-            self.sharing.keep(stream.group, feed, began, Piece(data, len(whole), end, stream.read_ns))
-
-    @staticmethod
-    def _has_views(stream: Stream, channel: Channel, names: frozenset[str], item: Block | Gap) -> bool:
-        """Whether the views of what comes next are at hand; when not, they are a piece nearer."""
-        views = channel.views
-        assert views is not None
-        assert channel.reader is not None
-        if isinstance(item, Gap) or not item.count:
-            return True
-        position = Position(item.session, item.first_seq)
-        if views.has(names, position):
-            return True
-        # What is known of a session that ended long ago is read first.
-        channel.context_of(item.session)
-        views.prepare(stream, names, position, channel.first_seq(item.session), channel.reader.read)
-        return False
+    # Any of them.
 
     def _write(self, stream: Stream, texts: list[str], messages: int) -> bytes:
         if not texts:
@@ -281,5 +298,11 @@ class Pieces:
     def _write_data(self, stream: Stream, data: bytes, messages: int) -> None:
         stream.count(messages, len(data))
         if stream.covered is not None:
-            data += stream.group.wired([stream.covered(self.coverage(stream))])
+            data += stream.group.wired([stream.covered(self._standing.coverage(stream))])
         stream.sink.write(data)
+
+
+def _behind(head: Block, block: Block) -> Block:
+    """The rest of a block whose first messages are `head`."""
+    count, raw = block.count - head.count, block.raw[len(head.raw) :]
+    return Block(block.session, head.next_seq, count, block.received_ns, raw)

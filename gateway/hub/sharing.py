@@ -32,18 +32,18 @@ class Sharing:
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._pieces: OrderedDict[tuple[Group, str, Position], Piece] = OrderedDict()
+        self._pieces: OrderedDict[tuple[int, str, Position], Piece] = OrderedDict()
 
     def find(self, group: Group, feed: str, position: Position) -> Piece | None:
         """What follows this place, if somebody was given it lately."""
-        piece = self._pieces.get((group, feed, position))
+        piece = self._pieces.get((group.number, feed, position))
         if piece is not None:
-            self._pieces.move_to_end((group, feed, position))
+            self._pieces.move_to_end((group.number, feed, position))
         return piece
 
     def keep(self, group: Group, feed: str, position: Position, piece: Piece) -> None:
         """Keep it for others; the one that was used longest ago goes when it is too much."""
-        key = (group, feed, position)
+        key = (group.number, feed, position)
         if (old := self._pieces.pop(key, None)) is not None:
             self._bytes -= len(old.data) + PIECE_BYTES
         self._pieces[key] = piece

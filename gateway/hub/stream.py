@@ -7,16 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from gateway.hub.channel import Record
+from gateway.hub.context import SessionContext
+from gateway.hub.group import Group
 from gateway.hub.outbox import Outbox
-from gateway.hub.spec import Delivery, StreamSpec
+from gateway.hub.records import Record
+from gateway.hub.spec import Delivery
 from gateway.hub.targets import Target
 from gateway.values import Block, Gap, Position
-
-if TYPE_CHECKING:
-    from gateway.hub.group import Group
 
 
 class Sink(Protocol):
@@ -59,14 +58,13 @@ class Stream:
     def __init__(
         self,
         sink: Sink,
-        spec: StreamSpec,
-        group: "Group",
+        group: Group,
         delivery: Delivery,
         tag: Any,
         outbox: Outbox | None,
     ) -> None:
         self.sink = sink
-        self.spec = spec
+        self.spec = group.spec
         self.group = group
         self.delivery = delivery
         self.tag = tag
@@ -75,9 +73,10 @@ class Stream:
         self.state = State.SNAPSHOT
         # Only while the stream is not live; in its group it stands where the channel stands.
         self.positions: dict[str, Position] = {}
-        # (feed, session, record) still to be sent before anything else.
-        self.snapshot: Iterator[tuple[str, str, Record]] | None = None
+        # Records still to be sent before anything else, of a feed, and of the session they were newest in.
+        self.snapshot: Iterator[tuple[str, SessionContext, Record]] | None = None
         # Read from the journal and not written yet, by feed: the rest of what the last piece was cut from.
+        # Nothing of one whose sink takes no more.
         self.ahead: dict[str, deque[Block | Gap]] = {}
         # With this, every write of messages ends with the text it returns for how far the stream
         # is complete (a checkpoint). It must not call back.

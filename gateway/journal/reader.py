@@ -98,6 +98,10 @@ class JournalReader:
                 return items
         return []
 
+    def first_seq(self, session: str) -> int:
+        """The number at which `session` begins: above 1 where the feed joined it late."""
+        return self._file(self._find(self._names(), Position(session, 1))).first_seq
+
     def next_session(self, session: str) -> Position | None:
         """Where the session after `session` starts; None while there is none."""
         found = self._names()

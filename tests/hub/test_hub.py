@@ -276,7 +276,7 @@ def test_a_polled_stream_waits_until_it_is_ready_and_then_has_everything(rig: Ri
     assert (state, had) == (State.PARKED, [])
     assert stream.state is State.PARKED
     assert numbers(sink_of(stream)) == [at for at, each in enumerate(TRADES[:100], 1) if each[:1] == b"A"]
-    assert stream not in stream.group.members
+    assert not stream.is_live
 
 
 def test_unsequenced_data_keeps_the_name_of_the_session_of_numbered_messages(rig: Rig) -> None:

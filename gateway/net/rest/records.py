@@ -57,7 +57,7 @@ class Records:
             # A copy: they change while others have their turn.
             records = channel.records_of(frozenset({(channel.name, codec.name)}))
             context, encode = channel.context, self._encoder(channel)
-            for at, (_, _, record) in enumerate(records):
+            for at, record in enumerate(records):
                 if at % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
                 text = encode(record, context)
@@ -70,7 +70,7 @@ class Records:
         found = []
         for channel, codec in self._pairs():
             name = codec.name
-            for _, _, record in channel.records_at(frozenset({(channel.name, name)}), [(name, key)]):
+            for record in channel.records_at(frozenset({(channel.name, name)}), [(name, key)]):
                 text = self._encoder(channel)(record, channel.context)
                 if text is not None:
                     found.append(Found(channel.name, codec, record, channel.context, text))
