@@ -49,6 +49,8 @@ FILES: Mapping[str, tuple[str, str]] = {
     "/vendor/uplot.css": ("vendor/uplot.css", CSS),
     "/vendor/uplot-LICENSE.txt": ("vendor/uplot-LICENSE.txt", PLAIN),
 }
+# A page of another site imports it only if it is told that it may; whether it may connect is another question.
+FOR_ALL_SITES = "/client.js"
 METRICS = "/metrics"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # No inline scripts, no requests elsewhere, no frames around it.
@@ -130,7 +132,10 @@ class Pages:
         path = urlsplit(request.path).path
         if path in self._files:
             body, content_type = self._files[path]
-            return respond(HTTPStatus.OK, body, content_type)
+            response = respond(HTTPStatus.OK, body, content_type)
+            if path == FOR_ALL_SITES:
+                response.headers["Access-Control-Allow-Origin"] = "*"
+            return response
         if path == "/healthz":
             return _json(HTTPStatus.OK, {"alive": True})
         if path == "/readyz":

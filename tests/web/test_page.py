@@ -1,20 +1,16 @@
 """The page at `/` in a real browser, against a running gateway and a market that moves."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.app import Gateway
-from gateway.net.access.keys import hash_of
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
 from gateway.simulator.player import by_rate
-from tests.flow.pipe import feed_settings, free_port, running, settings
+from tests.flow.pipe import free_port
 from tests.flow.process import GatewayProcess, write_config
+from tests.web.market import KEY, RATE, TICKERS, a_market, write_key
 from tests.web.page import (
     DESK,
     PHONE,
@@ -30,8 +26,6 @@ from tests.web.page import (
 )
 
 pytestmark = [needs_chromium, pytest.mark.one_loop]
-RATE = 1_000.0
-TICKERS = ["AAPL", "AMZN", "MSFT", "MSTR", "NVDA", "SPY", "TSLA"]
 VIEWS = ("StockPrint", "BookDepth", "StockBookQuote")
 # As the ladder shows them, from top to bottom.
 PRICES = """["bids", "asks"].map((side) => [...document.querySelectorAll(`#${side} tr`)]
@@ -52,20 +46,6 @@ NAMELESS = """[...document.querySelectorAll("input, select, button")]
     .filter((each) => !(each.textContent.trim() || each.ariaLabel || each.labels?.length))
     .map((each) => each.outerHTML)"""
 UNSEEN = "[...document.querySelectorAll('svg')].filter((each) => !each.ariaHidden && !each.ariaLabel).length"
-KEY = "sgw_a-key-for-the-page"
-
-
-@asynccontextmanager
-async def a_market(
-    folder: Path, views: tuple[str, ...] = (), **server: Any
-) -> AsyncIterator[tuple[Gateway, str]]:
-    """A gateway on a market of a few tickers, and its address."""
-    market = Market(TICKERS, seed=5, messages_per_s=RATE)
-    async with Exchange(messages=market.messages(), pace=by_rate(RATE)) as exchange:
-        exchange.extend(market.opening())
-        feed = feed_settings(exchange.port, views=views)
-        async with running(settings(folder, feed, **server)) as gateway:
-            yield gateway, f"http://127.0.0.1:{gateway.port}/"
 
 
 async def test_the_dashboard_shows_numbers_that_move(tmp_path: Path) -> None:
@@ -218,9 +198,7 @@ async def test_a_killed_gateway_comes_back_and_a_stream_goes_on_without_a_gap(tm
 
 
 async def test_a_key_is_asked_for_and_kept_out_of_every_address(tmp_path: Path) -> None:
-    (tmp_path / "keys.toml").write_text(
-        f'[[keys]]\nid = "aaaa"\nname = "page"\nsha256 = "{hash_of(KEY)}"\ncreated = 2026-01-01T00:00:00Z\n'
-    )
+    write_key(tmp_path)
     addresses = []
     async with a_market(tmp_path, open_access=False) as (_, url), chromium() as browser:
         page = await browser.open(url)

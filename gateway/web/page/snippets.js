@@ -21,9 +21,11 @@ async def main():
 asyncio.run(main())`;
 }
 
+/** Runs in a page, in a browser's console, and in Node, which imports no module from an address. */
 export function javascript(url, origin, { names, stripes, where, view, resume, delivery }, key) {
   const given = options({ stripe: one(stripes), where, view, resume, delivery }, ([name, value]) => `${name}: ${text(value)}`);
-  return `import { connect } from ${text(`${origin}/client.js`)};
+  return `// Node: save as stream.mjs, and before it runs: curl -o client.mjs ${origin}/client.js
+const { connect } = await import(globalThis.document ? ${text(`${origin}/client.js`)} : "./client.mjs");
 
 const feed = connect(${text(url)}${key ? ', { key: "YOUR-KEY" }' : ""});
 for await (const message of feed.stream(${names.map(text).join(", ")}${given.length ? `, { ${given.join(", ")} }` : ""})) {
