@@ -18,6 +18,7 @@ test)
     need "node --version && npm --version" nodejs npm
     need "test -x /usr/bin/chromium" chromium
     need "command -v promtool" prometheus
+    need "command -v caddy" caddy
     need "command -v cc && test -e /usr/include/stdio.h" gcc libc6-dev
     ;;
 *)

@@ -1,11 +1,13 @@
 """What is shipped to deploy with: each file by its own schema, and all of them by what the gateway knows."""
 
 import configparser
+import ipaddress
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 MANIFESTS = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "gateway.yaml").read_text()))
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "soup-gateway.json").read_text())
-UNIT = (DEPLOY / "systemd" / "soup-gateway.service").read_text()
+UNIT_FILE = DEPLOY / "systemd" / "soup-gateway.service"
+UNIT = UNIT_FILE.read_text()
 KUBERNETES = "1.30"
 
 
@@ -50,6 +53,45 @@ def test_each_service_is_bounded_and_has_no_more_rights_than_it_needs(name: str)
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
     assert service["mem_limit"]
     assert service["cpus"]
+    assert service["pids_limit"]
+    assert all(":size=" in each for each in service.get("tmpfs", ()))
+    assert service["networks"], "none is in the one network of all"
+
+
+def test_who_is_reached_by_strangers_reaches_the_gateway_alone() -> None:
+    networks = {name: set(service["networks"]) for name, service in COMPOSE["services"].items()}
+
+    beside = {name for name, its in networks.items() if its & networks["caddy"]} - {"caddy"}
+    assert beside == {"gateway"}
+
+
+def test_the_gateway_trusts_caddys_own_address_which_nobody_else_is_given() -> None:
+    text = (DEPLOY / ".env.example").read_text()
+    example = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    network = ipaddress.ip_network(example["FRONT_SUBNET"])
+
+    assert example["TRUSTED_PROXIES"] == example["CADDY_ADDRESS"]
+    # Others are given addresses from the beginning on.
+    assert ipaddress.ip_address(example["CADDY_ADDRESS"]) == list(network.hosts())[-1]
+    assert COMPOSE["services"]["gateway"]["environment"]["GATEWAY_SERVER__TRUSTED_PROXIES"] == (
+        "${TRUSTED_PROXIES:-" + example["CADDY_ADDRESS"] + "}"
+    )
+
+
+def test_what_is_replaced_while_it_runs_is_mounted_by_its_folder() -> None:
+    gateway = COMPOSE["services"]["gateway"]
+    files = [gateway["environment"][f"GATEWAY_{key}"] for key in ("KEYS__FILE", "FEEDS__ITCH__PASSWORD_FILE")]
+
+    assert "secrets" not in gateway
+    mounted = {target: source for source, target, *_ in (each.split(":") for each in gateway["volumes"])}
+    assert {mounted[file.rpartition("/")[0]] for file in files} == {"./secrets/gateway"}
+
+
+def test_the_health_check_is_the_gateways_and_that_of_the_image() -> None:
+    (image,) = re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", DOCKERFILE, re.MULTILINE)
+
+    assert COMPOSE["services"]["gateway"]["healthcheck"]["test"] == ["CMD", *json.loads(image)]
+    assert COMPOSE["services"]["simulator"]["healthcheck"] == {"disable": True}, "it has no gateway to ask"
 
 
 def test_compose_by_default_is_the_gateway_and_a_simulator() -> None:
@@ -169,6 +211,9 @@ def test_there_is_one_writer_with_probes_and_a_volume_and_it_is_not_moved_unaske
         each["name"] for each in container["volumeMounts"]
     }
     assert one("PodDisruptionBudget")["spec"]["maxUnavailable"] == 0
+    reached = {rule["ports"][0]["port"] for rule in one("NetworkPolicy")["spec"]["egress"]}
+    addresses = [each["value"] for each in container["env"] if each["name"].endswith("__ADDRESS")]
+    assert {int(address.rpartition(":")[2]) for address in addresses} | {53} == reached
     for kind in ("Service", "PodDisruptionBudget"):
         selector = one(kind)["spec"]["selector"]
         labels = selector.get("matchLabels", selector)
@@ -232,6 +277,21 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     assert [line for line in checked.stderr.splitlines() if "soup-gateway" in line] == []
 
 
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="UNIT NOT TESTED: there is no systemd-analyze"
+)
+def test_systemd_finds_the_unit_well_shut(tmp_path: Path) -> None:
+    checked = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=13", "--no-pager", str(UNIT_FILE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    # In tenths, of 100 for a service that may do everything.
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_the_unit_is_read_as_ini_and_drains() -> None:
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
@@ -240,6 +300,12 @@ def test_the_unit_is_read_as_ini_and_drains() -> None:
     assert unit["Service"]["RestartPreventExitStatus"] == "2", "wrong settings are not tried again"
     assert unit["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert unit["Service"]["ProtectSystem"] == "strict"
+    assert unit["Service"]["MemoryMax"] == "1G"
+    assert unit["Service"]["LimitCORE"] == "0", "a dump would hold passwords"
+    # What it says to read is what `pip install` leaves there.
+    installed = unit["Unit"]["Documentation"].removeprefix("file:///opt/soup-gateway/")
+    shared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    assert installed.rpartition("/")[0] in shared
 
 
 @pytest.mark.parametrize("script", ["secrets.sh", "check.sh"])
@@ -254,15 +320,18 @@ def test_secrets_are_made_once_and_fit_the_gateway(tmp_path: Path) -> None:
     made: list[dict[str, str]] = []
     for _ in range(2):
         subprocess.run(["sh", str(tmp_path / "secrets.sh")], check=True, capture_output=True)
-        made.append({path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()})
+        made.append(
+            {path.name: path.read_text() for path in (tmp_path / "secrets").rglob("*") if path.is_file()}
+        )
 
     assert made[0] == made[1]
     assert set(made[0]) == {
+        "keys.toml",
         "subscriber_key",
         *(Path(each["file"]).name for each in COMPOSE["secrets"].values()),
     }
     assert len(made[0]["feed_password"]) == 10
-    ring = KeyRing.load(tmp_path / "secrets" / "keys.toml")
+    ring = KeyRing.load(tmp_path / "secrets" / "gateway" / "keys.toml")
     subscriber = ring.judge(made[0]["subscriber_key"], 2e9)
     monitoring = ring.judge(made[0]["monitoring_key"], 2e9)
     assert isinstance(subscriber, Access)
