@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import MultipleValuesError
 from websockets.exceptions import InvalidHeader
 from websockets.http11 import Request, Response
 
@@ -77,19 +78,31 @@ class Admission:
         try:
             response = await self._answer(connection, request)
         except _NotAdmitted as exc:
-            log.info("event=refused peer=%s status=%d detail=%r", connection.address, exc.status, str(exc))
-            self._attendance.refused[exc.status] += 1
+            response = self._refused(connection, request, exc.status, str(exc))
+        except (MultipleValuesError, InvalidHeader):
+            said = "a header that must stand once stands twice"
+            response = self._refused(connection, request, HTTPStatus.BAD_REQUEST, said)
+        except Exception:
+            # The library would keep it to itself.
+            log.exception("event=request-failed peer=%s", connection.address)
             self._places.stand_up(connection)
-            framed = rest.PATHS.get(urlsplit(request.path).path)
-            if framed is None:
-                response = refuse(exc.status, str(exc))
-            else:
-                response = json_body(exc.status, self._rest.error(str(exc), framed))
-        except (LookupError, InvalidHeader):
-            response = refuse(HTTPStatus.BAD_REQUEST, "a header that must stand once stands twice")
+            response = refuse(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "this went wrong here; the gateway's log says how"
+            )
         if response is not None:
             await self._send(connection, response, with_body=request.method != "HEAD")
         return response
+
+    def _refused(
+        self, connection: SubscriberConnection, request: Request, status: HTTPStatus, reason: str
+    ) -> Response:
+        log.info("event=refused peer=%s status=%d detail=%r", connection.address, status, reason)
+        self._attendance.refused[status] += 1
+        self._places.stand_up(connection)
+        framed = rest.PATHS.get(request.path.partition("?")[0])
+        if framed is None:
+            return refuse(status, reason)
+        return json_body(status, self._rest.error(reason, framed))
 
     async def _send(self, connection: SubscriberConnection, response: Response, with_body: bool) -> None:
         size = len(response.body)
@@ -104,6 +117,10 @@ class Admission:
 
     async def _answer(self, connection: SubscriberConnection, request: Request) -> Response | None:
         """What a request gets in plain HTTP; None where a WebSocket follows."""
+        try:
+            parts = urlsplit(request.path)
+        except ValueError as exc:
+            raise _NotAdmitted(HTTPStatus.BAD_REQUEST, "this is no path") from exc
         host = request.headers.get("Host", "")
         if self._settings.is_loopback and not is_own_host(host):
             # A page that has its own name resolve to this machine must not get in by that name.
@@ -113,7 +130,6 @@ class Admission:
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{self._settings.connections_per_address_max} connections from this address are open",
             )
-        parts = urlsplit(request.path)
         if parts.path == STATS_PATH:
             return self._answer_stats(request, parts.query)
         if parts.path not in PATHS and parts.path not in rest.PATHS:

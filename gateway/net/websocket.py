@@ -79,6 +79,8 @@ class SubscriberConnection(ServerConnection):
         self._control = RequestRate(limits.control_per_s, limits.control_burst, self.loop.time())
         self._writable = True
         self._heard = asyncio.Event()
+        # Pings of ours that were not answered yet.
+        self._pongs_due = 0
         self._first = b""
         self._is_http = False
         self._cut: asyncio.TimerHandle | None = None
@@ -118,6 +120,7 @@ class SubscriberConnection(ServerConnection):
         taken = self._taken()
         self._heard.clear()
         if self.protocol.state is State.OPEN and not self.transport.is_closing():
+            self._pongs_due += 1
             self.protocol.send_ping(_PING)
             self.send_data()
         try:
@@ -248,15 +251,18 @@ class SubscriberConnection(ServerConnection):
             self._bound_close()
 
     def process_event(self, event: Event) -> None:
-        if (
-            isinstance(event, Frame)
-            and event.opcode in (Opcode.PING, Opcode.PONG)
-            and not self._control.take(self.loop.time())
-        ):
+        if isinstance(event, Frame) and not self._takes(event):
             detail = f"{self._limits.control_per_s:g} pings a second are allowed"
             self._fail(CloseCode.FLOOD, reason_for(CloseCode.FLOOD, detail))
             return
         super().process_event(event)
+
+    def _takes(self, frame: Frame) -> bool:
+        """Whether a control frame is within the rate; a pong that we have asked for always is."""
+        if frame.opcode is Opcode.PONG and self._pongs_due:
+            self._pongs_due -= 1
+            return True
+        return frame.opcode not in (Opcode.PING, Opcode.PONG) or self._control.take(self.loop.time())
 
     def pause_writing(self) -> None:
         super().pause_writing()

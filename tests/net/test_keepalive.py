@@ -10,7 +10,7 @@ from gateway.mlink.close_codes import CloseCode
 from gateway.net.kernel import bytes_not_acknowledged, machine_is_silent
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
-from tests.fakes.raw_subscriber import PING, TEXT, frame, raw_subscriber
+from tests.fakes.raw_subscriber import CLOSE, PING, PONG, TEXT, frame, raw_subscriber
 from tests.flow.pipe import feed_settings, running, settings
 from tests.flow.pipe import frame as request
 
@@ -123,3 +123,29 @@ def test_a_socket_that_is_gone_tells_nothing() -> None:
     for each in (closed, None):
         assert bytes_not_acknowledged(Holder(each)) == 0
         assert not machine_is_silent(Holder(each), 0.0)
+
+
+async def test_pongs_that_we_have_asked_for_are_no_flood(tmp_path: Path) -> None:
+    """Each newcomer with a key that has no place left has the others asked whether they are alive."""
+    few = {"requests_per_second": 1.0, "requests_burst": 3}
+    async with (
+        Exchange() as exchange,
+        running(settings(tmp_path, feed_settings(exchange.port), **few)) as gateway,
+        raw_subscriber(gateway.port) as alive,
+    ):
+        assert await alive.upgraded() == 101
+        (connection,) = gateway._server.subscribers
+        for _ in range(20):
+            asked = asyncio.create_task(connection.answers(10.0))
+            first = 0
+            while first != 0x80 | PING:
+                first, payload = await alive.frame()
+                assert first != 0x80 | CLOSE, payload
+            await alive.send(frame(PONG, payload))
+            assert await asked
+
+        for _ in range(4):
+            await alive.send(frame(PONG, b"unasked"))
+        code, _ = await alive.closed()
+
+    assert code == CloseCode.FLOOD

@@ -245,3 +245,33 @@ async def test_answers_that_wait_for_slow_readers_are_bounded_together(
 
     assert statuses == [200, 200, 503]
     assert after == 200
+
+
+@pytest.mark.parametrize("bug", [KeyError("a bug"), ZeroDivisionError("a bug")], ids=["lookup", "other"])
+async def test_a_bug_behind_a_path_is_ours_and_not_kept_to_itself(
+    bug: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def buggy(*_: object, **__: object) -> http.Response:
+        raise bug
+
+    async with serving() as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(server._admission._pages, "answer", buggy)
+            status, _, body = await asked(server, get("/readyz"))
+        after, _, _ = await asked(server, get("/readyz"))
+
+    assert (status, after) == (500, 200)
+    assert b"bug" not in body
+    (told,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert told.getMessage().startswith("event=request-failed peer=127.0.0.1")
+    assert told.exc_info is not None
+    assert told.exc_info[1] is bug
+
+
+@pytest.mark.parametrize("path", ["//[", "//[/mlink/jsonf", "//[::1/rest/json?cmd=getmsgtypes"])
+async def test_a_path_that_is_none_is_a_bad_request(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as server:
+        status, _, body = await asked(server, get(path))
+
+    assert (status, body) == (400, b"this is no path\n")
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
