@@ -135,11 +135,13 @@ class Subscriber:
             for task in (reading, writing):
                 task.cancel()
             ended = await asyncio.gather(reading, writing, return_exceptions=True)
+        bugs = [result for result in ended if isinstance(result, Exception)]
+        if bugs:
+            self._ending = (CloseCode.INTERNAL, REASONS[CloseCode.INTERNAL])
         code, reason = self._ending or (CloseCode.NORMAL, "")
         await self._connection.end(code, reason, self._settings.close_timeout_s)
-        for result in ended:
-            if isinstance(result, Exception):
-                raise result
+        if bugs:
+            raise ExceptionGroup("a subscriber's tasks", bugs)
 
     def tell(self, feed: str, notice: FeedNotice) -> None:
         """Say what befell a feed, if any stream of ours is of it."""
