@@ -43,6 +43,8 @@ _library_log.setLevel(logging.CRITICAL)
 # Connections that the kernel holds until we take them; more are dropped and tried again a second later,
 # which is what a thousand that reconnect at once would see of asyncio's hundred.
 CONNECTS_WAITING_MAX = 4_096
+# Messages of one subscriber that wait while it does not read our answers; then its line is not read either.
+REQUESTS_WAITING_MAX = 4
 # How often it is looked at whether a key or token has expired meanwhile.
 EXPIRY_LOOK_S = 0.5
 # At the end subscribers are let go one after the other, so that not all of them come back at once.
@@ -129,6 +131,7 @@ class Server:
                 ping_timeout=settings.ping_timeout_s,
                 close_timeout=settings.close_timeout_s,
                 max_size=settings.max_message_bytes,
+                max_queue=REQUESTS_WAITING_MAX,
                 backlog=CONNECTS_WAITING_MAX,
                 write_limit=(settings.write_buffer_high_bytes, settings.write_buffer_low_bytes),
                 logger=_library_log,

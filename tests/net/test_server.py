@@ -19,7 +19,8 @@ from gateway.net.notices import notice_text
 from gateway.net.server import Server
 from gateway.settings import ServerSettings
 from gateway.stripes import StripeTable
-from tests.fakes.raw_subscriber import RawSubscriber, raw_subscriber, upgrade
+from tests.fakes.raw_subscriber import TEXT, RawSubscriber, frame, raw_subscriber, upgrade
+from tests.flow.pipe import frame as request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -275,3 +276,28 @@ async def test_a_path_that_is_none_is_a_bad_request(path: str, caplog: pytest.Lo
 
     assert (status, body) == (400, b"this is no path\n")
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+async def test_who_does_not_read_the_answers_has_few_requests_taken() -> None:
+    """They are as large as may be, and each of a thousand subscribers may do so."""
+    refused = request("MLinkStream", msgName="x" * 60_000).encode()
+    async with (
+        serving(requests_per_second=10_000, requests_burst=100_000, write_buffer_high_bytes=65_536) as server,
+        raw_subscriber(server.port, receive_buffer_bytes=4_096) as silent,
+    ):
+        assert await silent.upgraded() == 101
+        sending = asyncio.create_task(send_for_ever(silent, frame(TEXT, refused)))
+        (connection,) = server.subscribers
+        async with asyncio.timeout(20):
+            while connection.writable or not connection.recv_messages.paused:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        held = sum(len(each.data) for each in connection.recv_messages.frames.queue)
+        sending.cancel()
+
+    assert held < 6 * 64 << 10
+
+
+async def send_for_ever(subscriber: RawSubscriber, data: bytes) -> None:
+    while True:
+        await subscriber.send(data)
+        await asyncio.sleep(0)
