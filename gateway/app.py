@@ -115,7 +115,8 @@ class Gateway:
         they asked for by name: from the next message on, and in every replay, it means what the table says.
         """
         stripes = StripeTable.load(settings.stripes.file)
-        self._authority.reload_if_changed()
+        # Whether it has changed or not: a file that was found broken before must be told again.
+        self._authority.reload()
         if self._hub is not None:
             # What was collected under the old table leaves first.
             self._hub.flush()

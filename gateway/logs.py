@@ -19,14 +19,14 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from gateway.settings import LogSettings
 
-# So many lines of the same event, feed, endpoint and peer at once; then one in `EVERY_S`, with how many were
-# left out.
+# So many lines of the same event, feed, endpoint, peer and holder at once; then one in `EVERY_S`, with how
+# many were left out.
 BURST = 10
 EVERY_S = 10.0
 # Peers come from outside, so what is remembered of them has an end; whoever is forgotten starts over.
 REMEMBERED_MAX = 1_000
 # What tells one line of an event from another, as far as repeating goes.
-_WHO = ("feed", "endpoint", "journal", "peer")
+_WHO = ("feed", "endpoint", "journal", "peer", "holder")
 
 _PLACE = re.compile(r"%[-.\d]*[a-z]")
 _PAIR = re.compile(r"(\w+)=('[^']*'|[^\s']+)")

@@ -132,6 +132,9 @@ def test_what_repeats_is_counted_instead_of_written() -> None:
 
     assert passed == [True] * BURST + [False] * 5
     assert other, "another peer is no repetition"
+    line = "event=connected peer=%s holder=%s"
+    desks = [repeats.filter(record(line, "10.0.0.3", f"key:{at}")) for at in range(2 * BURST)]
+    assert all(desks), "nor is another key behind the same proxy"
     assert repeats.filter(later)
     assert later.left_out == 5  # type: ignore[attr-defined]
     assert not repeats.filter(record("event=refused peer=%s", "10.0.0.1", at=EVERY_S))
@@ -171,6 +174,7 @@ def test_every_line_of_ours_is_made_of_words_and_names_its_event(at: str) -> Non
     fields = fields_of(CALLS[at], (1,) * places)
     assert fields is not None, CALLS[at]
     assert "event" in fields
+    assert not {"time", "level", "logger", "left_out"} & fields.keys(), "these are the line's own"
 
 
 @pytest.mark.one_loop
@@ -213,13 +217,16 @@ async def test_a_whole_flow_tells_the_life_of_its_links_and_no_secret(tmp_path: 
                 async with asyncio.timeout(0.5):
                     while True:
                         await by_message.recv()
+        async with connect(url) as late:
+            await late.send(frame("MLinkLogon", apiKey=KEY))
+            await Reader(late).until_control("MLinkAdmin", state="LoggedOn")
         async with connect(url, additional_headers={"Authorization": f"Bearer {KEY}"}) as socket:
             reader = Reader(socket)
             await reader.stream("*", resume={"seqN": 1})
             exchange.extend(market.take(100))
             await reader.until_count(100)
             async with asyncio.timeout(10):
-                while sum('"disconnected"' in line for line in lines) < 2:  # noqa: ASYNC110
+                while sum('"disconnected"' in line for line in lines) < 3:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             before = len(lines)
             exchange.extend(market.take(10_000))
@@ -235,7 +242,18 @@ async def test_a_whole_flow_tells_the_life_of_its_links_and_no_secret(tmp_path: 
     events = [json.loads(line) for line in lines]
     assert during == 0, "10,000 messages, and not a line about them"
     names = [event["event"] for event in events]
-    assert {"dial", "up", "refused", "key-refused", "connected", "disconnected"} <= set(names)
+    assert names[-1] == "stopped", "the end of a log says whether somebody wanted it"
+    assert next(event for event in events if event["event"] == "stopping")["signal"] == "SIGTERM"
+    assert {"dial", "up", "refused", "key-refused", "connected", "logged-on", "disconnected"} <= set(names)
+    refused = [event["detail"] for event in events if event["event"] == "refused"]
+    assert "this key or token is not good: unknown key" in refused, "whoever tried it is not told why"
+    for event in events:
+        if event["event"] in ("connected", "logged-on", "disconnected", "key-refused"):
+            assert event["peer"] == "127.0.0.1"
+    life = {name: event for event in events if (name := event["event"]) in ("logged-on", "disconnected")}
+    assert life["logged-on"]["holder"] == "key:desk", "who logged on by message has a name from then on"
+    by_number = {event["subscriber"]: event for event in events if event["event"] == "disconnected"}
+    assert by_number[life["logged-on"]["subscriber"]]["holder"] == "key:desk"
     up = next(event for event in events if event["event"] == "up")
     assert (up["feed"], up["session"]) == ("itch", "0000000001")
     gone = [event for event in events if event["event"] == "disconnected"]

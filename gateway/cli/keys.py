@@ -182,8 +182,9 @@ def _when(moment: datetime | None) -> str:
 
 def parse_expiry(text: str, now: datetime) -> datetime:
     """`90d`, a day (its start, UTC) or a moment with its offset from UTC."""
+    # To the second, as the file says it.
     if (days := re.fullmatch(r"([1-9][0-9]{0,4})d", text)) is not None:
-        return now + timedelta(days=int(days[1]))
+        return now.replace(microsecond=0) + timedelta(days=int(days[1]))
     try:
         if len(text) == len("2026-01-31"):
             found = datetime.combine(date.fromisoformat(text), time(), UTC)
@@ -195,7 +196,7 @@ def parse_expiry(text: str, now: datetime) -> datetime:
         raise BadRequest(f"--expires {text[:40]!r}: say which zone it is in, as in 2027-01-31T12:00:00Z")
     if found <= now:
         raise BadRequest(f"--expires {text[:40]!r}: is in the past; a key is ended by `gateway keys revoke`")
-    return found
+    return found.replace(microsecond=0)
 
 
 @contextmanager

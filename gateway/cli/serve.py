@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from gateway.cli.examination import examine_here
 from gateway.cli.running import loop_factory
 from gateway.errors import ConfigError
 from gateway.logs import set_level, start_log
+from gateway.net.health import DISTRIBUTION
 from gateway.settings import load_settings
 
 CONFIG = Path("config/gateway.toml")
@@ -40,6 +43,7 @@ def serve(
         raise ConfigError("\n".join(found.problems))
     settings = found.settings
     start_log(settings.log)
+    log.info("event=starting version=%s pid=%d config=%s", version(DISTRIBUTION), os.getpid(), config)
     for warning in found.warnings:
         log.warning("event=unwise detail=%r", warning)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -51,6 +55,7 @@ async def _run(gateway: Gateway, config: Path) -> None:
     stop_on_signals(loop, gateway.stop)
     loop.add_signal_handler(signal.SIGHUP, _reload, gateway, config)
     await gateway.run(ready=_say_where)
+    log.info("event=stopped")
 
 
 def _reload(gateway: Gateway, config: Path) -> None:
@@ -61,10 +66,12 @@ def _reload(gateway: Gateway, config: Path) -> None:
     except ConfigError as exc:
         log.error("event=not-reloaded detail=%r", str(exc))
         return
-    set_level(settings.log.level)
-    log.warning("event=reloaded level=%s", settings.log.level)
+    # Told whichever of the two levels is the more silent one: somebody waits for the answer.
+    set_level("info")
+    log.info("event=reloaded log_level=%s", settings.log.level)
     if needs_restart:
         log.warning("event=restart-needed keys=%s", ", ".join(needs_restart))
+    set_level(settings.log.level)
 
 
 def _say_where(gateway: Gateway) -> None:
@@ -76,9 +83,10 @@ def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -
     """The first SIGTERM or Ctrl-C calls `stop`; the second ends the process at once."""
     came = 0
 
-    def on_signal() -> None:
+    def on_signal(number: signal.Signals) -> None:
         nonlocal came
         came += 1
+        log.info("event=stopping signal=%s", number.name)
         if came > 1:
             # What is not written by now is not lost: the journal has it, subscribers resume.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -86,4 +94,4 @@ def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -
         stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)

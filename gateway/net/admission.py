@@ -36,9 +36,11 @@ log = logging.getLogger("gateway.net")
 class _NotAdmitted(Exception):
     """A request for a WebSocket that is answered in plain HTTP, with status and sentence."""
 
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
+    def __init__(self, status: HTTPStatus, reason: str, why: str = "") -> None:
+        """`why` is for the operator only."""
         super().__init__(reason)
         self.status = status
+        self.why = why
 
 
 class Admission:
@@ -78,7 +80,7 @@ class Admission:
         try:
             response = await self._answer(connection, request)
         except _NotAdmitted as exc:
-            response = self._refused(connection, request, exc.status, str(exc))
+            response = self._refused(connection, request, exc.status, str(exc), exc.why)
         except (MultipleValuesError, InvalidHeader):
             said = "a header that must stand once stands twice"
             response = self._refused(connection, request, HTTPStatus.BAD_REQUEST, said)
@@ -94,9 +96,15 @@ class Admission:
         return response
 
     def _refused(
-        self, connection: SubscriberConnection, request: Request, status: HTTPStatus, reason: str
+        self,
+        connection: SubscriberConnection,
+        request: Request,
+        status: HTTPStatus,
+        reason: str,
+        why: str = "",
     ) -> Response:
-        log.info("event=refused peer=%s status=%d detail=%r", connection.address, status, reason)
+        detail = f"{reason}: {why}" if why else reason
+        log.info("event=refused peer=%s status=%d detail=%r", connection.address, status, detail)
         self._attendance.refused[status] += 1
         self._places.stand_up(connection)
         framed = rest.PATHS.get(request.path.partition("?")[0])
@@ -202,8 +210,7 @@ class Admission:
         if isinstance(found, Access):
             return found
         if credential:
-            log.info("event=key-refused detail=%r", found.reason)
-            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "this key or token is not good")
+            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "this key or token is not good", found.reason)
         return None
 
 

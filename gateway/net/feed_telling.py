@@ -39,16 +39,13 @@ class Telling:
         self, kind: NoticeKind, detail: str, session: str = "", from_seq: int = 0, to_seq: int = 0
     ) -> None:
         level = logging.INFO if kind in _QUIET else logging.WARNING
-        log.log(
-            level,
-            "feed=%s event=%s session=%s from=%d to=%d detail=%r",
-            self._name,
-            kind.value,
-            session,
-            from_seq,
-            to_seq,
-            detail,
-        )
+        said = self._name, kind.value, session
+        if to_seq:
+            log.log(
+                level, "feed=%s event=%s session=%s from=%d to=%d detail=%r", *said, from_seq, to_seq, detail
+            )
+        else:
+            log.log(level, "feed=%s event=%s session=%s detail=%r", *said, detail)
         self._publisher.notice(FeedNotice(kind, detail, session, from_seq, to_seq))
 
     def once(

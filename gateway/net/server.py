@@ -164,7 +164,8 @@ class Server:
             if loop.time() >= look_at:
                 look_at = loop.time() + every_s
                 try:
-                    self._authority.reload_if_changed()
+                    if self._authority.reload_if_changed():
+                        log.info("event=keys-reloaded")
                 except ConfigError as exc:
                     log.error("event=keys-not-reloaded detail=%r", str(exc))
             for subscriber in list(self._subscribers.values()):
@@ -230,9 +231,10 @@ class Server:
         if deflate.is_agreed(connection.protocol.extensions):
             connection.deflater = self._deflater
         log.info(
-            "event=connected peer=%s holder=%s",
+            "event=connected peer=%s subscriber=%d holder=%s",
             connection.address,
-            connection.access and connection.access.holder,
+            subscriber.number,
+            subscriber.access and subscriber.access.holder,
         )
         try:
             await subscriber.serve()
@@ -244,11 +246,14 @@ class Server:
             del self._subscribers[connection]
             reason = self.attendance.end(connection, connection.bytes_written)
             log.info(
-                "event=disconnected peer=%s reason=%s code=%s bytes=%d",
+                "event=disconnected peer=%s subscriber=%d holder=%s reason=%s bytes=%d detail=%r",
                 connection.address,
+                subscriber.number,
+                subscriber.access and subscriber.access.holder,
                 reason,
-                connection.close_code,
                 connection.bytes_written,
+                # What it was told, too.
+                sent.reason if (sent := connection.protocol.close_sent) else "",
             )
 
 

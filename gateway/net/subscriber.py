@@ -242,12 +242,15 @@ class Subscriber:
     async def _log_on(self, action: LogonRequested) -> None:
         credential = action.api_key or action.jwt_token or action.password
         found = self._authority.admit(credential, time.time())
+        peer = self._connection.address
         if isinstance(found, AccessRefused):
+            log.info("event=key-refused peer=%s subscriber=%d detail=%r", peer, self.number, found.reason)
             self._perform(self._session.logon_failed("this key or token is not good"))
         elif not await self._charge(found):
             self._close(CloseCode.TOO_MANY_CONNECTIONS, f"{found.connections_max} are allowed")
         else:
             self.access = found
+            log.info("event=logged-on peer=%s subscriber=%d holder=%s", peer, self.number, found.holder)
             self._perform(self._session.logged_on())
 
     def _start(self, action: StreamRequested) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -195,6 +195,16 @@ def test_a_file_that_does_not_load_is_not_touched(file: Path) -> None:
 def test_a_wrong_option_leaves_no_file(file: Path, arguments: list[str], expected: str) -> None:
     assert expected in run(file, "add", "desk", *arguments, code=2).output
     assert list(file.parent.iterdir()) == []
+
+
+def test_a_key_may_be_given_for_some_days(file: Path) -> None:
+    run(file, "add", "desk", "--expires", "90d")
+    run(file, "add", "other", "--expires", "2099-01-31T12:00:00.5Z")
+
+    first, second = read_key_file(file).keys
+    assert first.expires is not None
+    assert timedelta(days=89) < first.expires - datetime.now(UTC) < timedelta(days=90)
+    assert second.expires == datetime(2099, 1, 31, 12, tzinfo=UTC)
 
 
 def test_an_expiry_is_days_a_day_or_a_moment() -> None:

@@ -183,7 +183,7 @@ async def test_reload_takes_over_keys_stripes_and_level_and_drops_nobody(tmp_pat
         f"told process {gateway.process.pid} to reload; its log says what came of it\n",
         "",
     )
-    assert reloaded["level"] == "warning"
+    assert reloaded["log_level"] == "warning"
     assert restart["keys"] == "journal.checkpoint_s"
     assert with_old_table
     assert all(ticker < "B" for ticker in with_old_table)
@@ -204,6 +204,8 @@ async def test_a_reload_of_something_wrong_changes_nothing(tmp_path: Path) -> No
         (tmp_path / "keys.toml").write_text("nonsense = 1\n")
         os.kill(gateway.process.pid, signal.SIGHUP)
         keys_told = await said(gateway, "not-reloaded")
+        os.kill(gateway.process.pid, signal.SIGHUP)
+        keys_told_again = await said(gateway, "not-reloaded")
         url = f"ws://127.0.0.1:{gateway.port}/mlink/jsonf"
         async with connect(url, additional_headers={"Authorization": f"Bearer {KEY}"}):
             pass
@@ -214,6 +216,7 @@ async def test_a_reload_of_something_wrong_changes_nothing(tmp_path: Path) -> No
     assert "nonsense" in wrong
     assert "nonsense" in str(told["detail"])
     assert "nonsense" in str(keys_told["detail"])
+    assert keys_told_again["detail"] == keys_told["detail"], "it has not become right by being read before"
 
 
 async def test_reload_without_a_gateway_says_so(tmp_path: Path) -> None:

@@ -103,8 +103,13 @@ class KeyRing:
         return cls(path, read_key_file(path).keys, stamp)
 
     def reload(self) -> None:
-        """Read the file again, whatever its times say. Raises ConfigError and keeps what it has."""
+        """Read the file again, whatever its times say. Raises ConfigError and keeps what it has.
+
+        A file that was never there may go on missing.
+        """
         stamp = _stamp_of(self.path)
+        if stamp is None and self._stamp is None and not self.entries:
+            return
         # Kept even if the file is broken, so that it is told once and not at each look.
         self._stamp = stamp
         self._put(read_key_file(self.path).keys)
