@@ -189,6 +189,32 @@ async def test_a_failed_fsync_stops_the_feed_and_health_says_why(tmp_path: Path)
     assert held.publisher.has_all("S1", held.publisher.count("S1"))
 
 
+async def test_a_failed_fsync_is_told_though_no_more_messages_come(tmp_path: Path) -> None:
+    """Of a market that is quiet, or has closed, nobody would learn what is not on the disk."""
+    venue = Venue(count=50)
+
+    def fsync(handle: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    async def once(client: Conversation) -> None:
+        await serve(client, venue, 50)
+        await client.until_gone()
+
+    async with (
+        ScriptedUpstream(once) as upstream,
+        holding(
+            tmp_path, feed_settings(upstream.port), journal=Journal(tmp_path, "itch", fsync=fsync)
+        ) as held,
+    ):
+        await held.until_told(NoticeKind.JOURNAL_PAUSED)
+        health = held.feed.health
+
+    assert held.publisher.has_all("S1", 50)
+    assert health.paused
+    assert "fsync: Input/output error" in health.detail
+    assert held.publisher.kinds().count(NoticeKind.JOURNAL_PAUSED) == 1
+
+
 async def test_a_restart_asks_for_exactly_the_next_number(tmp_path: Path) -> None:
     venue = Venue(count=100)
     asked: list[Position] = []
