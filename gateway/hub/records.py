@@ -25,16 +25,14 @@ class Record:
 
 
 def in_order(records: Iterable[list[Record]], viewed: Iterable[Iterable[Found]]) -> Iterator[Record]:
-    """Records of several messages, each list in order of number, in that order over all.
+    """Records of several messages, each part in order of number, in that order over all.
 
-    A stream that does not read may hold this for long: a place in a list for each record. Those of views are
-    made from what is known now, each when it is its turn.
+    A stream that does not read may hold this for long: what is not given yet takes a place in a list each.
     """
-    # Pairs of number and record are made one by one, and not held.
     parts: list[Iterable[tuple[int, Callable[[], Record]]]] = [
         ((record.seq, partial(_itself, record)) for record in each) for each in records
     ]
-    parts += [[(seq, partial(_made, seq, ns, payload)) for _, seq, ns, payload in each] for each in viewed]
+    parts += [((seq, partial(_made, seq, ns, payload)) for _, seq, ns, payload in each) for each in viewed]
     return (made() for _, made in merge(*parts, key=itemgetter(0)))
 
 

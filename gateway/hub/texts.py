@@ -8,11 +8,13 @@ from json import dumps, loads
 import orjson
 
 from gateway.mlink.frames import frame_text
-from gateway.mlink.times import utc_text
+from gateway.mlink.times import TimeText
 
 # Longer payloads have their frame's header formatted one by one; nearly every message is shorter.
 HEADS_MAX = 4096
 HEADS = [f"\r\nJ00000{size:06d}" for size in range(HEADS_MAX)]
+# Each remembers its last second. Of what is old they are not the same, and one for both would never remember.
+_received, _encoded = TimeText(), TimeText()
 
 
 def framed_text(payload: str) -> str:
@@ -36,4 +38,4 @@ def header_until_number(name: str, feed: str, session: str) -> str:
 
 def header_behind_number(received_ns: int, encoded_ns: int) -> str:
     """The rest of the header, up to where the body goes."""
-    return f',"sTim":"{utc_text(received_ns)}","encT":"{utc_text(encoded_ns)}"}},"message":{{'
+    return f',"sTim":"{_received(received_ns)}","encT":"{_encoded(encoded_ns)}"}},"message":{{'

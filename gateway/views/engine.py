@@ -80,11 +80,13 @@ class Engine:
 
     def latest(self, name: str) -> Iterator[Found]:
         """The newest message of each ticker in a view as they are now, in order of number."""
-        view = self.views.get(name)
-        if view is None:
-            return
-        for locate, entry in sorted(view.entries.items(), key=lambda each: each[1][0]):
-            yield self._found(view, locate, entry)
+        if name not in self.views:
+            return iter(())
+        view = self.views[name]
+        entries = sorted(view.entries.items(), key=lambda each: each[1][0])
+        # An entry is never changed, so that all but the books' own levels can be made when it is their turn.
+        found = (self._found(view, locate, entry) for locate, entry in entries)
+        return iter(list(found)) if isinstance(view, DepthView) else found
 
     def latest_of(self, name: str, keys: Collection[str]) -> Iterator[Found]:
         """The newest message of some tickers in a view."""
