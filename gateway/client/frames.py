@@ -28,7 +28,7 @@ Into = Literal["pandas", "polars"]
 Table = Any
 
 # Fields that hold nanoseconds, by their names; whether since midnight or since 1970 their size tells.
-TIME_FIELDS = ("timestamp", "srcTimestamp", "netTimestamp", "barTime")
+TIME_FIELDS = ("timestamp", "srcTimestamp", "prtTimestamp", "netTimestamp", "barTime")
 DAY_NS = 86_400 * 10**9
 # What always is a category: the same few for a whole day.
 _LABELS = (SRC, SESSION, "message")

@@ -20,7 +20,7 @@ from gateway.mlink.where import Where
 from gateway.net.access import Access
 from gateway.stripes import StripeTable
 from gateway.values import Position
-from gateway.views import ViewCodec
+from gateway.views import ViewCodec, viewable
 
 EVERYTHING = "*"
 
@@ -182,7 +182,7 @@ class Resolver:
     def _viewed(found: list[tuple[str, MessageCodec]], view: View | None) -> frozenset[str] | None:
         if view is None:
             return None
-        view.of([name for _, codec in found for name in codec.field_types])
+        view.of([name for _, codec in found for name in viewable(codec)])
         return view.names
 
     @staticmethod

@@ -19,7 +19,7 @@ from gateway.mlink.view import parse_view
 from gateway.net.access import Access
 from gateway.net.changes import FieldChanges
 from gateway.net.resolve import Resolver
-from gateway.views import ViewCodec
+from gateway.views import ViewCodec, viewable
 
 Pair = tuple[str, str]
 # A mark that belongs to a part has a backslash in front of it.
@@ -183,7 +183,7 @@ class Subscriptions:
         try:
             view = parse_view(text) if text.strip() else None
             if view is not None:
-                view.of(codec.field_types)
+                view.of(viewable(codec))
         except BadRequest as exc:
             return ItemResult(SubscribeResult.VIEW_ERR, str(exc))
         session.views[codec.name] = None if view is None else view.names
@@ -271,7 +271,7 @@ class Subscriptions:
                 return ItemResult(SubscribeResult.INVLD_PKEY, f"no {missing[0]}, expected {expected}"), None
             text = codec.key_text({name: folded[name.casefold()] for name in names})
         else:
-            text = str(key or "")
+            text = codec.read_key(str(key or ""))
             if not text and names:
                 return ItemResult(SubscribeResult.MISSING_PKEY, f"expected {expected}"), None
             if text and not names:

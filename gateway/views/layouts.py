@@ -5,7 +5,7 @@ its ticker as MLink's key, `pkey.ticker` with `at`, `ts` and `tk`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.definitions.model import (
     offsets_of,
 )
 from gateway.errors import ConfigError
+from gateway.views import ticker_key
 from gateway.views.itch import STOCK_SIZE, check
 
 QUOTE, PRINT, DEPTH, BAR = "StockBookQuote", "StockPrint", "BookDepth", "Bar"
@@ -35,7 +36,7 @@ EXPECTED = (
 
 # Behind the id byte: what every view's message begins with.
 KEY_FORMAT = "B3s3s8s"
-ASSET_TYPE, TICKER_SOURCE = b"EQT", b"NMS"
+ASSET_TYPE, TICKER_SOURCE = ticker_key.ASSET_TYPE.encode(), ticker_key.TICKER_SOURCE.encode()
 TICKER_AT = 1 + 3 + 3
 
 _TICKER = RecordType(
@@ -48,7 +49,8 @@ _VWAP = IntegerType(8, decimals=6)
 _SHARES = IntegerType(8)
 _COUNT = IntegerType(4)
 _NS = IntegerType(8)
-_TIMES = (Field("srcTimestamp", _NS, unit="ns"), Field("netTimestamp", _NS, unit="ns"))
+_RECEIVED = Field("netTimestamp", _NS, unit="ns")
+_TIMES = (Field("srcTimestamp", _NS, unit="ns"), _RECEIVED)
 _LEVEL = RecordType("Level", (Field("price", _PRICE), Field("size", _SHARES), Field("orders", _COUNT)))
 _LEVELS = ArrayType(_LEVEL, IntegerType(1))
 
@@ -78,7 +80,9 @@ _PRINT_FIELDS = (
     Field("lowPrice", _PRICE),
     Field("lastPrice", _PRICE),
     Field("vwap", _VWAP),
-    *_TIMES,
+    # MLink's name for a print's `srcTimestamp`.
+    Field("prtTimestamp", _NS, unit="ns"),
+    _RECEIVED,
 )
 PRINT_FORMAT = f">{KEY_FORMAT}12sIIQQQIIIQQQ"
 
@@ -147,14 +151,11 @@ class ViewCodec(MessageCodec):
 
     def key_text(self, values: Mapping[str, Any]) -> str:
         """The ticker, from MLink's key with or without `pkey` around it; KeyError names what is missing."""
-        folded = {str(name).casefold(): value for name, value in values.items()}
-        for name in ("pkey", "ticker", "tk"):
-            found = folded.get(name)
-            if isinstance(found, Mapping):
-                return self.key_text(found)
-            if found is not None:
-                return str(found)
-        raise KeyError("ticker.tk")
+        return ticker_key.symbol_in(values)
+
+    def read_key(self, text: str) -> str:
+        """The ticker, from MLink's key as one text or by itself."""
+        return ticker_key.symbol_of(text)
 
     def ticker_of_key(self, key: str) -> str | None:
         return key
@@ -165,6 +166,13 @@ class ViewCodec(MessageCodec):
             return TEXTS[buffer[at : at + STOCK_SIZE]]
 
         return key
+
+
+def viewable(codec: MessageCodec) -> Iterator[str]:
+    """What a `view` may name of a message. A view's key is there in any case, by MLink's name for it too."""
+    yield from codec.field_types
+    if isinstance(codec, ViewCodec):
+        yield from ticker_key.KEY_NAMES
 
 
 class ViewedCodecs(Codecs):

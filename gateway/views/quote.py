@@ -14,7 +14,7 @@ Entry = tuple[int, int, int, bytes, bytes, Top, Top]
 
 NO_LEVELS: Top = (0, 0, 0, 0)
 LEVELS = 2
-PRICE_CHANGE, SIZE_CHANGE = b"PriceChange ", b"SizeChange  "
+PRICE_CHANGE, SIZE_CHANGE = b"PrcChange   ", b"SizeOnly    "
 _CHANGES = (PRICE_CHANGE, SIZE_CHANGE)
 NO_STATUS, PRE_OPEN, PRE_CROSS, OPEN, AFTER_HOURS, CLOSED, HALTED = _STATUSES = (
     b"None        ",

@@ -64,7 +64,7 @@ def test_a_quote_has_two_levels_of_each_side_under_mlinks_names() -> None:
     assert (seq, name) == (5, "StockBookQuote")
     assert quote == {
         "pkey": {"ticker": {"at": "EQT", "ts": "NMS", "tk": "AAPL"}},
-        "updateType": "PriceChange",
+        "updateType": "PrcChange",
         "marketStatus": "Open",
         "bidPrice1": Decimal("150.0000"),
         "bidSize1": 150,
@@ -86,7 +86,7 @@ def test_a_quotes_json_is_this_text() -> None:
     text = fast.codecs.views[0].write(payload, 0, len(payload))
 
     assert text == (
-        '"pkey":{"ticker":{"at":"EQT","ts":"NMS","tk":"AAPL"}},"updateType":"PriceChange",'
+        '"pkey":{"ticker":{"at":"EQT","ts":"NMS","tk":"AAPL"}},"updateType":"PrcChange",'
         '"marketStatus":"None","bidPrice1":0.0000,"bidSize1":0,"askPrice1":150.0001,"askSize1":100,'
         '"bidPrice2":0.0000,"bidSize2":0,"askPrice2":0.0000,"askSize2":0,"srcTimestamp":5,'
         f'"netTimestamp":{RECEIVED_NS}'
@@ -133,7 +133,7 @@ def test_a_quote_says_whether_a_price_or_only_a_size_changed() -> None:
         )
     ]
 
-    assert changes == ["PriceChange", "SizeChange", "SizeChange", "PriceChange"]
+    assert changes == ["PrcChange", "SizeOnly", "SizeOnly", "PrcChange"]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_print_carries_what_the_day_comes_to() -> None:
         "lastPrice": Decimal("99.0000"),
         # (100 × 100 + 50 × 101 + 1000 × 99) / 1150
         "vwap": Decimal("99.173913"),
-        "srcTimestamp": NOON,
+        "prtTimestamp": NOON,
         "netTimestamp": RECEIVED_NS,
     }
 

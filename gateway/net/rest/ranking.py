@@ -91,7 +91,8 @@ def dug(values: Mapping[str, Any], path: str) -> Any:
 def spelled(codec: MessageCodec, folded: str, parameter: str) -> str:
     """A field's name as the message spells it; BadRequest if it has none of that name."""
     for name in codec.field_types:
-        if name.casefold() == folded:
+        # A view's key is called `ticker.tk`, as in filters.
+        if name.casefold() in (folded, f"pkey.{folded}"):
             return name
     raise BadRequest(
         f"{parameter}: {codec.name} has no field {folded[:40]!r}, "

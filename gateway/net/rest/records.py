@@ -70,7 +70,8 @@ class Records:
         found = []
         for channel, codec in self._pairs():
             name = codec.name
-            for record in channel.records_at(frozenset({(channel.name, name)}), [(name, key)]):
+            wanted = [(name, codec.read_key(key))]
+            for record in channel.records_at(frozenset({(channel.name, name)}), wanted):
                 text = self._encoder(channel)(record, channel.context)
                 if text is not None:
                     found.append(Found(channel.name, codec, record, channel.context, text))
