@@ -187,7 +187,7 @@ class SlowQuotes:
         (bid1, bid2, ask1, ask2) = after
         quote: dict[str, object] = {
             "pkey": {"ticker": {"at": "EQT", "ts": "NMS", "tk": self.names[locate]}},
-            "updateType": "SizeChange" if same_prices else "PriceChange",
+            "updateType": "SizeOnly" if same_prices else "PrcChange",
             "marketStatus": STATES.get(self.states.get(locate, ""), self.day),
             "srcTimestamp": number(message, 5, 6),
         }
