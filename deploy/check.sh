@@ -111,8 +111,9 @@ podman run --rm --network none --read-only --entrypoint sh localhost/soup-gatewa
     for tool in gcc cc make pip pip3; do ! command -v $tool || exit 1; done
     ! python3 -m pip --version 2>/dev/null || exit 1
     test "$(id -u)" = 10001
-    ! touch /anything 2>/dev/null' || fail "the image holds build tools, runs as root, or can write its root"
-echo "no build tools, an unprivileged user, a root that can't be written"
+    test -z "$(find / -xdev -type f -perm /6000 2>/dev/null)"
+    ! touch /anything 2>/dev/null' || fail "the image holds build tools or setuid programs, runs as root, or can write its root"
+echo "no build tools, no setuid programs, an unprivileged user, a root that can't be written"
 
 say "up"
 rm -rf "$WORK/compose"

@@ -298,6 +298,9 @@ def test_the_unit_is_read_as_ini_and_drains() -> None:
     unit.read_string(UNIT)
 
     assert unit["Service"]["RestartPreventExitStatus"] == "2", "wrong settings are not tried again"
+    assert "ExecStartPre" not in unit["Service"], (
+        "nor does anything in front of the main process fail of them"
+    )
     assert unit["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert unit["Service"]["ProtectSystem"] == "strict"
     assert unit["Service"]["MemoryMax"] == "1G"
