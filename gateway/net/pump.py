@@ -64,18 +64,21 @@ class Pump:
 
     async def run(self) -> None:
         """Write until stopped."""
+        is_turn = False
         while not self._stopped:
             self._work.clear()
             now = self._loop.time()
             if now >= self._session.deadline():
                 self._tick(now)
-            busy, until = self._advance_one(now)
+            busy, until = self._advance_one(now, is_turn)
             if self._stopped:
                 return
             if busy:
                 await self._turn()
             else:
                 await self._rest(min(until, self._session.deadline()))
+            # A thousand sockets may have drained in one turn of the loop: the first piece waits, too.
+            is_turn = busy
 
     async def _turn(self) -> None:
         """Wait for our turn: however many are busy, one of them does one piece in a turn of the loop."""
@@ -95,11 +98,11 @@ class Pump:
                 self._perform([action])
         self._check_reads(now)
 
-    def _advance_one(self, now: float) -> tuple[bool, float]:
+    def _advance_one(self, now: float, is_turn: bool) -> tuple[bool, float]:
         """Do one piece of what there is to do; whether there is more, and when the next is due."""
         until = inf
         try:
-            more, until = self._streams.advance(now, lambda: self._connection.writable)
+            more, until = self._streams.advance(now, lambda: self._connection.writable, is_turn=is_turn)
             if more:
                 return True, now
             # What stops for want of room goes on when there is some.

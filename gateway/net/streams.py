@@ -94,24 +94,26 @@ class Streams:
             self._hub.close(running.stream)
         self._running.clear()
 
-    def advance(self, now: float, is_writable: Callable[[], bool]) -> tuple[bool, float]:
+    def advance(self, now: float, is_writable: Callable[[], bool], *, is_turn: bool) -> tuple[bool, float]:
         """Move on the first stream that has something to do, by one piece, and let the others be first next.
 
-        Gives whether there is more to do, and when the next is due.
+        Without a turn nothing old is read. Gives whether there is more to do, and when the next is due.
         """
         until = float("inf")
         for id, running in list(self._running.items()):
             if not is_writable():
                 break
-            more, due = self._advance(running, now)
+            more, due = self._advance(running, now, is_turn)
             if more:
                 self._running[id] = self._running.pop(id)
                 return True, now
             until = min(until, due)
         return False, until
 
-    def _advance(self, running: Running, now: float) -> tuple[bool, float]:
+    def _advance(self, running: Running, now: float, is_turn: bool) -> tuple[bool, float]:
         stream = running.stream
+        if stream.state in (State.SNAPSHOT, State.BEHIND) and not is_turn:
+            return True, now
         if not running.complete:
             if stream.state is State.SNAPSHOT and stream.snapshot is not None:
                 self._timed(running, self._hub.step)
