@@ -15,10 +15,14 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from gateway.hub import Hub, State
+from gateway.hub import Channel, Hub, State
 from gateway.journal import Journal
-from gateway.net.attendance import Attendance
+from gateway.link import CloseReason
+from gateway.mlink.close_codes import CloseCode
+from gateway.net.attendance import LEFT, LOST, Attendance
 from gateway.net.feed import Feed
+from gateway.net.feed_endings import NO_CONNECTION
+from gateway.net.feed_lane import Drop
 from gateway.net.feed_values import FeedHealth, FeedState
 from gateway.net.metric_families import Values, count_of, gauge_of, histogram_of
 from gateway.net.view_metrics import of_views
@@ -26,6 +30,10 @@ from gateway.net.websocket import SubscriberConnection
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 DISTRIBUTION = "soup-gateway"
+# Counted from 0 on, though nothing has happened: a series that begins with its first event begins at 1, and
+# Prometheus, which looks at what a series grows by, never sees that event.
+RECONNECT_REASONS = (*(each.value for each in (*CloseReason, *Drop)), NO_CONNECTION)
+END_REASONS = (LEFT, LOST, *(code.name.lower() for code in CloseCode))
 
 
 class Metrics(Collector):
@@ -136,7 +144,7 @@ class Metrics(Collector):
             [
                 ((name, reason), count)
                 for name, feed in feeds.items()
-                for reason, count in feed.reconnects.items()
+                for reason, count in _whole(RECONNECT_REASONS, feed.reconnects)
             ],
         )
         yield gauge_of(
@@ -159,7 +167,7 @@ class Metrics(Collector):
             [
                 ((feed, name), count)
                 for feed, each in routers.items()
-                for name, count in each.undecodable.items()
+                for name, count in _whole(_types_of(self._hub.channels[feed]), each.undecodable)
             ],
         )
         yield count_of(
@@ -290,7 +298,7 @@ class Metrics(Collector):
             "subscribers_ended",
             "Subscribers that are gone: left by themselves, lost with the line, or closed by us and why.",
             ("reason",),
-            [((reason,), count) for reason, count in attendance.ended.items()],
+            [((reason,), count) for reason, count in _whole(END_REASONS, attendance.ended)],
         )
         yield count_of(
             "requests_refused",
@@ -298,3 +306,11 @@ class Metrics(Collector):
             ("status",),
             [((str(int(status)),), count) for status, count in attendance.refused.items()],
         )
+
+
+def _whole(known: Iterable[str], counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    return {**dict.fromkeys(known, 0), **counts}.items()
+
+
+def _types_of(channel: Channel) -> Iterator[str]:
+    return (codec.name for codec in channel.codecs.by_id if codec is not None)

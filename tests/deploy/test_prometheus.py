@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from gateway.app import Gateway
+from gateway.net.feed_values import NoticeKind
+from gateway.net.metrics import END_REASONS, RECONNECT_REASONS
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
 from tests.flow.pipe import feed_settings, free_port, reader, running, settings
@@ -25,8 +27,10 @@ from tests.net.scraping import fetch
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
+RULES_TEST = DEPLOY / "prometheus" / "rules.test.yml"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "soup-gateway.json").read_text())
 RUNBOOK = (ROOT / "docs" / "operations" / "runbook.md").read_text()
+TUNING = (ROOT / "docs" / "operations" / "tuning.md").read_text()
 METRICS = (ROOT / "docs" / "operations" / "metrics.md").read_text()
 ALL_RULES = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"]: rule for rule in ALL_RULES if "alert" in rule}
@@ -76,6 +80,22 @@ def test_promtool_checks_the_rules() -> None:
 
 
 @needs_prometheus
+def test_each_alert_fires_when_it_should_and_not_before() -> None:
+    code, said = run("promtool", "test", "rules", str(RULES_TEST))
+
+    assert code == 0, said
+
+
+def test_each_alert_has_a_moment_of_silence_and_one_of_alarm() -> None:
+    moments: dict[str, set[bool]] = {}
+    for test in yaml.safe_load(RULES_TEST.read_text())["tests"]:
+        for each in test["alert_rule_test"]:
+            moments.setdefault(each["alertname"], set()).add(bool(each["exp_alerts"]))
+
+    assert moments == {name: {False, True} for name in ALERTS}
+
+
+@needs_prometheus
 def test_promtool_checks_the_configuration() -> None:
     code, said = run(
         "promtool", "check", "config", "--syntax-only", str(DEPLOY / "prometheus" / "prometheus.yml")
@@ -118,6 +138,22 @@ def test_each_alert_has_its_place_in_the_runbook(name: str) -> None:
     section = RUNBOOK.split(f"\n## {name}\n")[1].split("\n## ")[0]
     for word in ("**Means**", "**Look at**", "**Do**"):
         assert word in section, f"{name}: the runbook has no {word}"
+
+
+def test_what_the_pages_call_a_reason_a_panel_or_an_event_is_called_so() -> None:
+    """Else somebody looks at three in the morning for a word that is written nowhere."""
+    panels = {panel["title"] for panel in DASHBOARD["panels"]}
+    reasons = {*RECONNECT_REASONS, *END_REASONS, "not authorized", "behind"}
+    events = {kind.value for kind in NoticeKind}
+    for path in (ROOT / "gateway").rglob("*.py"):
+        events |= set(re.findall(r"event=([\w-]+)", path.read_text()))
+    assert {"lost", "gap", "refused"} <= events
+
+    for page in (RUNBOOK, TUNING):
+        named = set(re.findall(r"(?<!\*)\*([^*\n|]+)\*(?!\*)", page))
+        assert named - panels - reasons == set()
+    for path in (ROOT / "docs").rglob("*.md"):
+        assert set(re.findall(r"event=([\w-]+)", path.read_text())) - events == set(), path
 
 
 def test_the_runbook_has_no_alert_that_is_gone() -> None:

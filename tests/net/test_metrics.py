@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
-from tests.flow.pipe import feed_settings, reader, running, settings
+from tests.flow.pipe import feed_settings, free_port, reader, running, settings
 from tests.net.scraping import fetch, scrape, value
 
 COUNT = 200
@@ -103,7 +103,21 @@ async def test_no_subscriber_makes_a_series(tmp_path: Path) -> None:
 
     assert value(after, "hub_groups") == 30
     assert set(after) == set(before)
-    assert len(after) < 200
+    assert len(after) < 300
+
+
+@pytest.mark.one_loop
+async def test_what_may_be_counted_is_there_before_it_happens(tmp_path: Path) -> None:
+    """Else the first of a kind would begin its series at 1, and nobody who asks for growth would see it."""
+    async with running(settings(tmp_path, feed_settings(free_port()))) as gateway:
+        samples = await scrape(gateway.port)
+
+    assert value(samples, "feed_missing_messages_total", feed="itch") == 0
+    assert value(samples, "feed_undecodable_messages_total", feed="itch", message="AddOrder") == 0
+    for reason in ("TCP connection lost", "heartbeat lost", "diverged", "login rejected: not authorized"):
+        assert value(samples, "feed_reconnects_total", feed="itch", reason=reason) == 0
+    for reason in ("left", "lost", "too_slow", "flood", "aged_out", "internal"):
+        assert value(samples, "subscribers_ended_total", reason=reason) == 0
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="NOT TESTED: promtool is not installed")
