@@ -444,8 +444,9 @@ export class Merge {
     return this._newest.numbers;
   }
 
-  /** Where a session stands among those that have brought something; one that has not is the newest. */
+  /** Where a session stands among those that have brought something; one that has not is the newest, none the oldest. */
   _age(src, session) {
+    if (session === "") return -1;
     const at = [...this._seen.keys()].indexOf(keyOf(src, session));
     return at < 0 ? this._seen.size : at;
   }

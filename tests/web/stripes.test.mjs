@@ -64,6 +64,22 @@ test("its position is that of the stripe furthest behind, and of what was not re
   feed.close();
 });
 
+test("a stripe whose feed had no session yet stands before all others", async () => {
+  const { stream, reading, feed, a, b } = await begun({ resume: undefined });
+  const nowhere = { queryID: 1, src: "itch", seqN: 0, numMessagesSent: 0 };
+  for (const socket of [a, b]) {
+    for (const state of ["Begin", "Active", "Complete"]) {
+      socket.says(control("MLinkStreamCheckPt", { queryID: 1, state, positions: [nowhere] }));
+    }
+  }
+  assert.deepEqual(stream.positions.map(String), ["itch//1"]);
+  a.says(of(5, "AAPL"));
+  await reading;
+
+  assert.deepEqual(stream.positions.map(String), ["itch//1"], "stripe B has not had what it will have of the first one");
+  feed.close();
+});
+
 test("of two sessions the older one counts, whatever its numbers are", async () => {
   const { stream, reading, feed, a, b } = await begun();
   a.says(of(100, "AAPL"), of(1, "AAPL", "S2"));
