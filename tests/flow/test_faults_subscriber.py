@@ -166,6 +166,24 @@ async def test_row_22_reads_slowly(tmp_path: Path) -> None:
     assert line.neighbour_noticed_nothing()
 
 
+@pytest.mark.one_loop
+async def test_row_22_who_is_slow_again_is_told_again(tmp_path: Path) -> None:
+    async with pipe(tmp_path) as line, narrow(line.gateway) as slow:
+        await started(slow)
+        for _ in range(2):
+            for _ in range(15):
+                await line.publish(1_000)
+            await slow.until_count(line.count)
+            await slow.until_control("MLinkAdmin", event="CaughtUp")
+            slow_told = [each["message"]["event"] for each in slow.control if "event" in each["message"]]
+            slow.control.clear()
+
+            assert slow_told == ["Slow", "CaughtUp"]
+
+    assert slow.numbers == list(range(1, line.count + 1))
+    assert line.neighbour_noticed_nothing()
+
+
 @asynccontextmanager
 async def metered(
     gateway: Gateway, is_slow: asyncio.Event, passed: asyncio.Queue[int]

@@ -307,6 +307,31 @@ async def test_records_are_conflated_at_most_once_per_latency_and_the_newest_win
     assert len(talk.data) < 100, "most were left out"
 
 
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_new_session_stands_in_a_stream_of_records_between_the_old_and_the_new(
+    tmp_path: Path, path: str
+) -> None:
+    async with conversation(tmp_path, path) as scene:
+        talk = scene.talk
+        await talk.stream("StockDirectory")
+        await talk.checkpoint("Complete")
+        talk.all.clear()
+        await scene.published([scene.opening[1]])
+        await talk.until_count(4)
+        scene.exchange.roll()
+        session = scene.exchange.session.name
+        await scene.until(0, session)
+        await scene.published([scene.opening[1]])
+        await talk.until_count(5)
+
+    told = [
+        (each["message"].get("event"), each["message"].get("ses", each["header"].get("ses")))
+        for each in talk.all
+        if each in talk.data or each["message"].get("event") == "SessionChange"
+    ]
+    assert told == [(None, "0000000001"), ("SessionChange", session), (None, session)]
+
+
 async def test_coverage_ends_every_batch_with_a_checkpoint(tmp_path: Path) -> None:
     async with conversation(tmp_path, PLAIN) as scene, subscriber(scene.gateway, PLAIN) as quiet:
         talk = scene.talk

@@ -98,6 +98,21 @@ async def test_the_newest_of_a_key_comes_at_most_once_per_latency(tmp_path: Path
 
 
 @pytest.mark.one_loop
+async def test_what_waits_for_a_signal_is_not_sent_once_it_is_unsubscribed(tmp_path: Path) -> None:
+    async with conversation(tmp_path) as scene:
+        talk = scene.talk
+        await asked(talk, Subscribe=ALL)
+        await talk.answer("MLinkSubscribeCheckPt", state="Active")
+        talk.data.clear()
+        await scene.published([scene.opening[1], scene.opening[4]])
+        await asked(talk, Unsubscribe=ALL[:1])
+        await talk.ask("MLinkSignalReady", signalID=1)
+        await talk.answer("MLinkSubscribeCheckPt", signalID=1)
+
+    assert [each["message"]["stock"] for each in talk.data] == ["AMZN"]
+
+
+@pytest.mark.one_loop
 async def test_a_key_without_a_record_is_taken_and_gets_its_first_one(tmp_path: Path) -> None:
     async with conversation(tmp_path) as scene:
         talk = scene.talk

@@ -150,8 +150,10 @@ async def test_getmsg_gives_the_record_of_a_key(tmp_path: Path) -> None:
         one = of(streamed, "StockDirectory")[3]
         status, messages = await ask(gateway, cmd="getmsg", msgType="StockDirectory", pkey=one["stock"])
         missing, nothing = await ask(gateway, cmd="getmsg", msgType="StockDirectory", pkey="NONE")
+        several = await ask(gateway, cmd="getmsgs", msgType="StockDirectory", pkey=one["stock"])
 
     assert status == 200
+    assert [each["message"] for each in several[1][:-1]] == [one], "getmsgs with a key is the same"
     assert [each["message"] for each in messages[:-1]] == [one]
     assert missing == 404
     assert nothing[-1]["message"] == {
