@@ -13,6 +13,7 @@ from gateway.client.frames import Table, Times, check, to_frame
 from gateway.client.message import Batch
 from gateway.client.positions import FeedPosition
 from gateway.client.progress import Progress
+from gateway.client.rows import Rows
 from gateway.client.stream import Stream
 from gateway.errors import BadRequest
 
@@ -102,6 +103,8 @@ class _End:
     def before(self, batch: Batch) -> Batch:
         """What of it is wanted."""
         if self.at is None:
+            return batch
+        if isinstance(batch, Rows) and not self._is_past(batch.src, batch.session, int(batch.seqs[-1])):
             return batch
         kept = Batch([], [])
         for value, text in batch.pairs():

@@ -34,6 +34,15 @@ class Chunk:
     values: Array | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Values that are in numpy's types already; of `category`, each is an index into `texts`."""
+
+    kind: str
+    values: Array
+    texts: Sequence[str] = ()
+
+
 class _Codes(dict[str, int]):
     """A number for each different text, given at its first sight."""
 
@@ -65,6 +74,16 @@ class Column:
                     self.add(items)
             return
         self.chunks.append(self._chunk(values, types))
+        self.size += len(values)
+
+    def take(self, ready: Ready) -> None:
+        """Append values that are ready."""
+        kind, values = ready.kind, ready.values
+        if kind == CATEGORY and len(self._codes) <= CATEGORIES_MAX:
+            values = np.array([self._codes[text] for text in ready.texts], np.int32)[values]
+        elif kind == CATEGORY:
+            kind, values = TEXT, _objects(ready.texts)[values]
+        self.chunks.append(Chunk(kind, len(values), values))
         self.size += len(values)
 
     def skip(self, size: int) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gateway.client.column import Array, Column
+from gateway.client.column import CATEGORY, Array, Column, Ready
 from gateway.client.message import Batch
+from gateway.client.rows import HEADER_FIELDS, SENT, SEQ, Part, Rows
 
 # Rows of one form that wait as plain lists until they become a chunk of numpy's.
 CHUNK_ROWS = 8_192
@@ -24,7 +25,6 @@ MESSAGE, SRC, SESSION, SEQUENCE_NUMBER, SENT_AT = HEAD = (
     "sequenceNumber",
     "sentAt",
 )
-_HEADER_KEYS = ("mTyp", "src", "ses", "seqN", "sTim")
 # MLink's key stands around the ticker of a view's message; in a `where` it is left out too.
 _KEY_PREFIX = "pkey."
 _NO_TIME = np.datetime64("NaT", "us")
@@ -38,9 +38,9 @@ class _Form:
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
-        self.names = [*HEAD, *(f"field.{key}" if key in HEAD else key for key in keys)]
+        self.names = [*HEAD, *map(_name, keys)]
         self.lists: list[list[Any]] = [[] for _ in self.names]
-        self.at: list[range] = []
+        self.at: list[Array] = []
 
     @property
     def size(self) -> int:
@@ -62,16 +62,12 @@ class Columns:
 
     def add(self, batch: Batch) -> None:
         """Append a row for each message."""
-        headers = [value["header"] for value in batch.values]
-        if self._exact:
-            bodies = [json.loads(text, parse_float=Decimal)["message"] for text in batch.texts]
+        if isinstance(batch, Rows) and not self._exact:
+            for part in batch.parts:
+                self._add_part(part)
         else:
-            bodies = [value["message"] for value in batch.values]
-        if not bodies:
-            return
-        if not self._add_alike(headers, bodies, range(self.rows, self.rows + len(bodies))):
-            self._add_mixed(headers, bodies)
-        self.rows += len(bodies)
+            self._add(batch.values, batch.texts, np.arange(self.rows, self.rows + len(batch)))
+        self.rows += len(batch)
 
     def columns(self) -> Mapping[str, Column]:
         """All columns so far; `sentAt` is not among them, see `times`. Rows stand as `order` says."""
@@ -85,11 +81,40 @@ class Columns:
 
     def order(self) -> Array | None:
         """The index of each row in the columns, in the order of arrival; None: as they stand."""
-        if len(self._forms) < 2:
-            return None
-        return np.argsort(np.concatenate(self._order))
+        at = np.concatenate(self._order) if self._order else np.zeros(0, np.int64)
+        return None if (at[1:] > at[:-1]).all() else np.argsort(at)
 
-    def _add_alike(self, headers: Sequence[Body], bodies: Sequence[Body], rows: range) -> bool:
+    def _add(self, values: Sequence[Body], texts: Sequence[bytes], rows: Array) -> None:
+        if not values:
+            return
+        headers = [value["header"] for value in values]
+        if self._exact:
+            bodies = [json.loads(text, parse_float=Decimal)["message"] for text in texts]
+        else:
+            bodies = [value["message"] for value in values]
+        if not self._add_alike(headers, bodies, rows):
+            self._add_mixed(headers, bodies, rows)
+
+    def _add_part(self, part: Part) -> None:
+        rows = part.at + self.rows
+        if not part.columns:
+            self._add(part.values, (), rows)
+            return
+        # What came before stands before it, so that columns stand in the order in which they were seen.
+        for form in self._forms.values():
+            self._make_chunk(form)
+        zeros = np.zeros(len(rows), np.int32)
+        for name, key in zip((MESSAGE, SRC, SESSION), HEADER_FIELDS, strict=False):
+            self._columns[name].take(Ready(CATEGORY, zeros, [part.header[key]]))
+        self._columns[SEQUENCE_NUMBER].take(part.columns[SEQ])
+        sent = part.columns.get(SENT)
+        self._times.append(np.full(len(rows), _NO_TIME) if sent is None else _times(sent.texts)[sent.values])
+        for path, ready in part.columns.items():
+            if path[0] == "message":
+                self._column(_name(".".join(path[1:]).removeprefix(_KEY_PREFIX))).take(ready)
+        self._added(rows)
+
+    def _add_alike(self, headers: Sequence[Body], bodies: Sequence[Body], rows: Array) -> bool:
         """The usual way: all of these messages have the same fields, which is found out on the way."""
         first = bodies[0]
         if dict in map(type, first.values()):
@@ -105,10 +130,10 @@ class Columns:
         if form is None:
             form = self._forms[keys] = _Form(keys)
         try:
-            heads = [[header[key] for header in headers] for key in _HEADER_KEYS]
+            heads = [[header[key] for header in headers] for key in HEADER_FIELDS]
         except KeyError:
             # Sent without a number, best effort.
-            heads = [[header.get(key) for header in headers] for key in _HEADER_KEYS]
+            heads = [[header.get(key) for header in headers] for key in HEADER_FIELDS]
         for whole, part in zip(form.lists, heads + lists, strict=True):
             whole += part
         form.at.append(rows)
@@ -116,42 +141,43 @@ class Columns:
             self._make_chunk(form)
         return True
 
-    def _add_mixed(self, headers: Sequence[Body], bodies: Sequence[Body]) -> None:
+    def _add_mixed(self, headers: Sequence[Body], bodies: Sequence[Body], rows: Array) -> None:
         """Several types together, or objects inside of messages: form by form."""
         flattened = [flat(body) for body in bodies]
         groups: dict[Keys, list[int]] = {}
         for at, body in enumerate(flattened):
             groups.setdefault(tuple(body), []).append(at)
         for members in groups.values():
-            # Runs of neighbours, so that their rows are ranges.
-            begin = 0
-            for end in range(1, len(members) + 1):
-                if end == len(members) or members[end] != members[end - 1] + 1:
-                    run = members[begin:end]
-                    rows = range(self.rows + run[0], self.rows + run[-1] + 1)
-                    self._add_alike([headers[at] for at in run], [flattened[at] for at in run], rows)
-                    begin = end
+            self._add_alike([headers[at] for at in members], [flattened[at] for at in members], rows[members])
 
     def _make_chunk(self, form: _Form) -> None:
-        size = form.size
-        if not size:
+        if not form.size:
             return
-        self._order.append(np.concatenate([np.arange(rows.start, rows.stop) for rows in form.at]))
         for name, values in zip(form.names, form.lists, strict=True):
             if name == SENT_AT:
                 self._times.append(_times(values))
-                continue
-            column = self._columns.get(name)
-            if column is None:
-                column = self._columns[name] = Column()
-            column.skip(self._size - column.size)
-            column.add(values)
-        self._size += size
+            else:
+                self._column(name).add(values)
+        self._added(np.concatenate(form.at))
+        form.lists = [[] for _ in form.names]
+        form.at = []
+
+    def _column(self, name: str) -> Column:
+        column = self._columns.setdefault(name, Column())
+        column.skip(self._size - column.size)
+        return column
+
+    def _added(self, rows: Array) -> None:
+        """These rows stand in their columns; in all others they have no value."""
+        self._order.append(rows)
+        self._size += len(rows)
         for name, column in self._columns.items():
             if name != SENT_AT:
                 column.skip(self._size - column.size)
-        form.lists = [[] for _ in form.names]
-        form.at = []
+
+
+def _name(field: str) -> str:
+    return f"field.{field}" if field in HEAD else field
 
 
 def _times(texts: Sequence[str | None]) -> Array:

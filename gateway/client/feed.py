@@ -25,7 +25,7 @@ from gateway.client.options import Options
 from gateway.client.positions import read_resume
 from gateway.client.request import Request, where_of
 from gateway.client.stream import Stream
-from gateway.client.subscription import Subscription
+from gateway.client.subscription import ReadRows, Subscription
 from gateway.client.tracker import Tracker
 from gateway.errors import BadRequest
 
@@ -60,6 +60,9 @@ class Feed:
         - `highwater_ns`: records sent later only; -1: none that are there already.
         - `on_notice`: called with each notice of this stream at its place; default: that of `connect`.
         """
+        return self._stream(names, options)
+
+    def _stream(self, names: tuple[str, ...], options: StreamOptions, read: ReadRows | None = None) -> Stream:
         stripe = _texts(options.get("stripe"))
         stripes = _texts(options.get("stripes"))
         if stripe and stripes:
@@ -87,11 +90,12 @@ class Feed:
         trackers = [Tracker(resume, latest=latest) for _ in requests]
         merge = StripeMerge(trackers) if len(requests) > 1 else None
         buffer = Buffer(self.options.buffer_messages)
+        read = None if merge else read
         subscriptions = [
-            Subscription(request, tracker, buffer, merge)
+            Subscription(request, tracker, buffer, merge, read)
             for request, tracker in zip(requests, trackers, strict=True)
         ]
-        if merge or options.get("own_socket"):
+        if merge or read or options.get("own_socket"):
             self._own.update(subscriptions)
         on_notice = options.get("on_notice") or self._on_notice
         return Stream(subscriptions, buffer, merge, on_notice, self._open, self._close)
@@ -121,7 +125,10 @@ class Feed:
         if of_table.get("up_to"):
             # The end may be far behind the last message that matches: then a checkpoint tells of it.
             of_stream = {**of_stream, "coverage": True}
-        return self.stream(*names, **of_stream)
+        from gateway.client import rows
+
+        # Decimals are made of each message's own text.
+        return self._stream(tuple(names), of_stream, None if of_table.get("exact") else rows.read)
 
     def live(self, *names: str, tickers: Sequence[str] = (), **options: Unpack[LiveOptions]) -> "LiveTable":
         """A table and a plot of the named messages that follow them until `await table.stop()`.

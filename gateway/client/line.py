@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from gateway.client.backoff import Backoff
 from gateway.client.errors import KeyRefused, RequestRefused, Unreachable
+from gateway.client.inbox import Inbox
 from gateway.client.notices import OwnSocket, Reconnecting
 from gateway.client.options import MESSAGE_BYTES_MAX, Options
 from gateway.client.receiver import Receiver, Retry
@@ -179,12 +180,13 @@ class Line:
             await self._send(socket, request)
         self._reading = True
         watch = loop.create_task(self._watch(socket), name="silence watch")
+        inbox = Inbox(socket) if receiver.reads_rows else None
         try:
             while receiver.subscriptions:
-                data = await socket.recv(decode=False)
+                taken = [await socket.recv(decode=False)] if inbox is None else await inbox.take()
                 self._heard_at = loop.time()
                 try:
-                    receiver.receive(data)
+                    receiver.receive_all(taken)
                 finally:
                     self._account()
                 if receiver.wants_logon:
@@ -198,6 +200,8 @@ class Line:
         finally:
             watch.cancel()
             await asyncio.wait([watch])
+            if inbox is not None:
+                await inbox.aclose()
 
     def _account(self) -> None:
         """Waits start small again only when something new has come, not when a connection stands."""

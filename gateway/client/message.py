@@ -123,6 +123,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def last_seq(self) -> int:
+        """The number of the last one; 0 when it has none."""
+        return self.values[-1]["header"].get("seqN") or 0
+
     def pairs(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Envelope and text of each message."""
         return zip(self.values, self.texts, strict=True)

@@ -51,7 +51,7 @@ class Progress:
         if self._seq is None:
             self._bar.update(len(batch))
             return
-        seq = (batch.values[-1]["header"].get("seqN") or 0) + 1
+        seq = batch.last_seq + 1
         if seq > self._seq:
             self._bar.update(seq - self._seq)
             self._seq = seq

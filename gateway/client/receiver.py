@@ -4,6 +4,7 @@ Bytes in, messages into the streams' buffers; no socket, no clock. A data messag
 of its request, so streams share a connection only when their message names are disjoint.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.client.errors import Incomplete, KeyRefused, RequestRefused
@@ -18,6 +19,8 @@ from gateway.mlink.control import BadMessage, StreamPosition
 # A resume that the gateway refuses is tried so often, over some ten seconds: after a restart it may still be
 # opening its journal, or get from the upstream again what a crash has cost it.
 REFUSALS_MAX = 6
+# Fewer bytes are parsed one message at a time, which then costs no more.
+ROWS_BYTES_MIN = 65_536
 _CONTROL = "MLink"
 _REFUSED_STATES = frozenset((AdminState.LOGON_FAILED, AdminState.INVITE_ERROR, AdminState.ACCOUNT_SUSPENDED))
 
@@ -113,6 +116,51 @@ class Receiver:
                 self._current = owner
         if error is not None:
             raise error
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether a stream here can be read many messages at once."""
+        return any(subscription.read is not None for subscription in self.subscriptions)
+
+    def receive_all(self, taken: Sequence[bytes]) -> None:
+        """Take several WebSocket messages; many are read at once, where that can be."""
+        if self._receive_rows(taken):
+            return
+        # As a rule a stream's first ones: the others are read by where it stands after them.
+        self.receive(taken[0])
+        if len(taken) == 1 or self._receive_rows(taken[1:]):
+            return
+        for data in taken[1:]:
+            self.receive(data)
+
+    def _receive_rows(self, taken: Sequence[bytes]) -> bool:
+        """False, and nothing has happened, when they have to be read one by one."""
+        subscription = self._current
+        if subscription is None or subscription.read is None or sum(map(len, taken)) < ROWS_BYTES_MIN:
+            return False
+        rows = subscription.read(b"".join(taken))
+        if rows is None or not len(rows):
+            return False
+        tracker, first = subscription.tracker, int(rows.seqs[0])
+        if not tracker.follows(rows.src, rows.session, first):
+            return False
+        if any(self._owner(name) is not subscription for name in rows.names):
+            return False
+        tracker.types |= rows.names
+        self.progress = True
+        subscription.give(rows)
+        done = 0
+        try:
+            for at, proof in rows.proofs:
+                if at > done:
+                    tracker.took(at - done, int(rows.seqs[at - 1]))
+                    done = at
+                self._control(proof)
+        finally:
+            # Whatever a proof says of those before it: the others have come, too.
+            if done < len(rows):
+                tracker.took(len(rows) - done, int(rows.seqs[-1]))
+        return True
 
     def _hand_on(self, subscription: Subscription, texts: list[bytes], values: list[Any], at: int) -> int:
         runs: list[tuple[int, int]] = []

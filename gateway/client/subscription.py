@@ -6,6 +6,8 @@ one per stripe.
 
 import logging
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.client.buffer import Buffer
 from gateway.client.merging import StripeMerge
@@ -13,6 +15,11 @@ from gateway.client.message import Batch
 from gateway.client.notices import Notice, SequenceGap, SessionChange
 from gateway.client.request import Request
 from gateway.client.tracker import Tracker
+
+if TYPE_CHECKING:
+    from gateway.client.rows import Rows
+
+ReadRows = Callable[[bytes], "Rows | None"]
 
 LOG = logging.getLogger("gateway.client")
 
@@ -29,6 +36,7 @@ class Subscription:
         tracker: Tracker,
         buffer: Buffer,
         merge: StripeMerge | None = None,
+        read: ReadRows | None = None,
     ) -> None:
         self.request = request
         self.tracker = tracker
@@ -37,6 +45,8 @@ class Subscription:
         self.number = 0
         #: How often its own resume was refused in a row.
         self.refusals = 0
+        #: How to read many messages at once, where nobody wants them one by one. Such a stream is alone.
+        self.read = read
         self._merge = merge
         self._told: deque[Notice] = deque(maxlen=TOLD_MAX)
 

@@ -118,6 +118,15 @@ class Tracker:
             if start < end:
                 runs.append((start, end))
 
+    def follows(self, src: str, session: str, seq: int) -> bool:
+        """Whether the message of this number is new, and of the session that the last one was of."""
+        return src == self._src and session == self._session and seq > self._last
+
+    def took(self, count: int, last: int) -> None:
+        """So many messages came at once, with rising numbers, and the first one `follows`."""
+        self.received += count
+        self._last = last
+
     def checkpoint(self, state: StreamState | None, positions: Iterable[StreamPosition]) -> None:
         """The gateway says how far all that matches was sent (`state` None: in a heartbeat).
 
