@@ -58,7 +58,7 @@ class Group:
         """A router of one feed for this spec alone, and the list it writes to: for who is behind."""
         if feed not in self._routers:
             texts: list[str] = []
-            router = Router(feed, codecs[feed])
+            router = Router(feed, codecs[feed], only=self.spec.names_of(feed))
             router.add_target(Target(self.spec, append=texts.append))
             self._routers[feed] = (router, texts)
         return self._routers[feed]

@@ -6,7 +6,7 @@ of subscribers.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.decode import Codecs, MessageCodec
@@ -28,15 +28,25 @@ class Router:
     """Routes the blocks of one feed to targets.
 
     `learns` (codec, raw, start, end, seq) is told each directory and record message before
-    any target is.
+    any target is. With `only`, messages of other names are passed over; there may be many such routers.
     """
 
-    def __init__(self, feed: str, codecs: Codecs, learns: Learns | None = None) -> None:
+    def __init__(
+        self,
+        feed: str,
+        codecs: Codecs,
+        learns: Learns | None = None,
+        *,
+        only: Container[str] | None = None,
+    ) -> None:
         self._feed = feed
         self._learns = learns
         self._session = ""
         self._routes: list[Route | None] = [
-            None if codec is None else Route(feed, codec, learns=learns is not None) for codec in codecs.by_id
+            Route(feed, codec, learns=learns is not None)
+            if codec is not None and (only is None or codec.name in only)
+            else None
+            for codec in codecs.by_id
         ]
         # Not among those that an upstream can name.
         views = codecs.views if isinstance(codecs, ViewedCodecs) else ()
@@ -224,6 +234,7 @@ class Router:
             return None
         values: Mapping[str, Any] | None = None
         text: str | None = None
+        of: tuple[str, str, str] | None = None
         key = codec.key(raw, start, end)
         for filter_, target in plan.choosers:
             if target.keys is not None and (codec.name, key) not in target.keys:
@@ -238,7 +249,9 @@ class Router:
             if target.append is not None:
                 target.append(text)
             elif target.put is not None:
-                target.put((self._feed, codec.name, key or ""), text)
+                # One for all of them: it stays with each until the text has left.
+                of = of or (self._feed, codec.name, key or "")
+                target.put(of, text)
         return text
 
 
