@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from gateway.mlink.close_codes import CloseCode
 from gateway.net.access.keys import hash_of
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.market import Market
@@ -188,6 +189,73 @@ async def test_reload_takes_over_keys_stripes_and_level_and_drops_nobody(tmp_pat
     assert with_old_table
     assert all(ticker < "B" for ticker in with_old_table)
     assert any(ticker > "B" for ticker in with_new_table), "the same stream, by the new table"
+
+
+async def test_reload_closes_who_holds_a_revoked_key_and_nobody_else(tmp_path: Path) -> None:
+    write_keys(tmp_path, KEY, NEW_KEY)
+    async with Exchange() as exchange:
+        config = write_config(tmp_path, exchange.port)
+        text = config.read_text().replace("open_access = true", "")
+        config.write_text(text + '[keys]\nfile = "keys.toml"\nreload_s = 3600\n')
+        async with running(config) as gateway:
+            url = f"ws://127.0.0.1:{gateway.port}/mlink/jsonf"
+            async with (
+                connect(url, additional_headers={"Authorization": f"Bearer {KEY}"}) as stays,
+                connect(url, additional_headers={"Authorization": f"Bearer {NEW_KEY}"}) as goes,
+            ):
+                reader = Reader(stays)
+                await reader.stream("AddOrder")
+                await reader.until_control("MLinkStreamCheckPt", state="Complete")
+                revoked = await command("keys", "revoke", "key1", "--file", str(tmp_path / "keys.toml"))
+                code, _, _ = await command("reload", "--config", str(config))
+                async with asyncio.timeout(10):
+                    await goes.wait_closed()
+                gone = await said(gateway, "disconnected")
+                exchange.extend(Market(10, seed=8).take(500))
+                await reader.until_count(50)
+            with pytest.raises(InvalidStatus):
+                await connect(url, additional_headers={"Authorization": f"Bearer {NEW_KEY}"})
+
+    assert (code, revoked[0]) == (0, 0)
+    assert goes.close_code == CloseCode.KEY_REVOKED
+    assert (gone["holder"], gone["reason"]) == ("key:key1", "key_revoked")
+    assert "was revoked" in str(gone["detail"])
+
+
+async def test_a_reload_of_broken_stripes_keeps_the_old_ones(tmp_path: Path) -> None:
+    stripes = tmp_path / "stripes.toml"
+    stripes.write_text(STRIPES.format(end="B"))
+    async with Exchange() as exchange:
+        config = write_config(tmp_path, exchange.port)
+        config.write_text(re.sub(r'file = ".*stripes.toml"', f'file = "{stripes}"', config.read_text()))
+        async with running(config) as gateway:
+            stripes.write_text('catch_all = "X"\n[ranges]\nA = { first = "B", end = "A" }\n')
+            by_command, _, err = await command("reload", "--config", str(config))
+            os.kill(gateway.process.pid, signal.SIGHUP)
+            told = await said(gateway, "not-reloaded")
+            async with connect(f"ws://127.0.0.1:{gateway.port}/mlink/jsonf") as socket:
+                reader = Reader(socket)
+                await reader.stream("AddOrder", stripeFilter="A")
+                await reader.until_control("MLinkStreamCheckPt", state="Complete")
+                exchange.extend(Market(60, seed=8).take(1_000))
+                await reader.until_count(20)
+
+    assert by_command == 2
+    assert "ranges.A" in err
+    assert "ranges.A" in str(told["detail"])
+    assert all(each["message"]["stock"] < "B" for each in reader.data)
+
+
+async def test_a_reload_is_answered_however_silent_the_log_is(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port())
+    config.write_text(config.read_text() + '[log]\nlevel = "info"\n')
+    async with running(config) as gateway:
+        config.write_text(config.read_text().replace('"info"', '"error"'))
+        for _ in range(2):
+            os.kill(gateway.process.pid, signal.SIGHUP)
+            told = await said(gateway, "reloaded")
+
+    assert (told["log_level"], told["level"]) == ("error", "info")
 
 
 async def test_a_reload_of_something_wrong_changes_nothing(tmp_path: Path) -> None:

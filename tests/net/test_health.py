@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.hub import Hub, HubLimits
 from gateway.net.access.keys import hash_of
 from gateway.net.health import health_now
 from gateway.net.notices import notice_text
-from gateway.simulator.exchange import Exchange
+from gateway.simulator.exchange import Exchange, ExchangeSettings
+from gateway.simulator.market import Market
 from tests.flow.pipe import feed_settings, free_port, running, settings
-from tests.net.scraping import fetch
+from tests.net.scraping import fetch, scrape, value
 
 KEY = "sgw_of-those-who-watch"
 BY_PROXY = {"X-Forwarded-For": "198.51.100.7"}
@@ -59,6 +63,104 @@ async def test_a_feed_that_is_down_is_named_with_the_reason(tmp_path: Path) -> N
     assert not body["ready"]
     assert body["why"][0].startswith("feed itch: not logged in, ")
     assert alive == 200, "the process is well, the line is not"
+
+
+async def until_why(port: int, words: str) -> str:
+    """The first reason not to be ready, once it has these words."""
+    async with asyncio.timeout(10):
+        while True:
+            _, body = await readiness(port)
+            if words in str(body["why"]):
+                return str(body["why"][0])
+            await asyncio.sleep(0.01)
+
+
+async def test_a_login_that_is_rejected_is_told_until_it_is_put_right(tmp_path: Path) -> None:
+    async with Exchange(ExchangeSettings(user="me", password="right")) as exchange:
+        wrong = feed_settings(exchange.port, user="me", password=SecretStr("wrong"))
+        configured = settings(tmp_path, wrong)
+        async with running(configured) as gateway:
+            why = await until_why(gateway.port, "rejected")
+            samples = await scrape(gateway.port)
+            right = feed_settings(exchange.port, user="me", password=SecretStr("right"))
+            gateway.reload(configured.model_copy(update={"feeds": (right,)}))
+            await until_ready(gateway.port)
+            after = await scrape(gateway.port)
+
+    assert why == (
+        "feed itch: its login was rejected: not authorized; correct user and password, then reload or restart"
+    )
+    assert value(samples, "feed_rejected_endpoints", feed="itch") == 1
+    assert value(samples, "feed_state", feed="itch", state="stopped") == 1
+    assert value(after, "feed_rejected_endpoints", feed="itch") == 0
+
+
+async def test_a_login_that_nobody_answers_is_told(tmp_path: Path) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with running(settings(tmp_path, feed_settings(port))) as gateway:
+            why = await until_why(gateway.port, "logging in")
+
+    assert why.startswith("feed itch: not logged in, logging in")
+
+
+async def test_a_gateway_that_does_not_keep_up_with_its_upstream_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a socket holds before it has grown by being read from.
+    monkeypatch.setattr("gateway.net.health.UNREAD_BYTES_MAX", 10_000)
+    async with Exchange() as exchange, running(settings(tmp_path, feed_settings(exchange.port))) as gateway:
+        await until_ready(gateway.port)
+        line = gateway.feeds["itch"]._merge.lanes[0].line
+        assert line is not None
+        line.pause_reading()
+        exchange.extend(Market(10, seed=1).take(2_000))
+        why = await until_why(gateway.port, "not caught up")
+        samples = await scrape(gateway.port)
+        line.resume_reading()
+        await until_ready(gateway.port)
+
+    assert re.fullmatch(r"feed itch: not caught up, \d{5,} bytes are unread", why)
+    assert value(samples, "feed_unread_bytes", feed="itch") > 10_000
+
+
+async def test_a_quiet_market_is_no_reason_not_to_be_ready(tmp_path: Path) -> None:
+    async with (
+        Exchange() as exchange,
+        running(settings(tmp_path, feed_settings(exchange.port, stale_after_s=0.1))) as gateway,
+        asyncio.timeout(10),
+    ):
+        while not (body := await until_ready(gateway.port))["feeds"]["itch"]["stale"]:
+            pass
+        samples = await scrape(gateway.port)
+
+    assert body["ready"]
+    assert value(samples, "feed_stale", feed="itch") == 1
+
+
+class SlowDisk:
+    """A journal as health sees it, whose disk is not well."""
+
+    failure: str | None = None
+    damaged: Mapping[str, str] = {}
+
+    def stalled_s(self) -> float:
+        return 7.0
+
+    def size_bytes(self) -> int:
+        return 1
+
+
+async def test_a_disk_that_does_not_answer_is_told_before_the_feed_has_to_wait() -> None:
+    hub = Hub(HubLimits(), asyncio.get_running_loop().call_soon, lambda: 0, notice_text)
+
+    health = health_now({}, {"itch": SlowDisk()}, hub, 0, started_s=0, stopping=False)
+
+    assert health.told(whole=False)["why"] == ["journal of itch: the disk has not finished an fsync for 7 s"]
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
