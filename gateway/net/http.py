@@ -22,6 +22,7 @@ WEB = Path(__file__).resolve().parents[1] / "web"
 HTML, JAVASCRIPT, CSS, PLAIN = (
     f"text/{kind}; charset=utf-8" for kind in ("html", "javascript", "css", "plain")
 )
+SVG = "image/svg+xml"
 # The whole list of what is served from the disk: a request names an entry, never a path.
 FILES: Mapping[str, tuple[str, str]] = {
     "/": ("index.html", HTML),
@@ -36,6 +37,7 @@ FILES: Mapping[str, tuple[str, str]] = {
             "page/dom.js",
             "page/feeds.js",
             "page/gateway.js",
+            "page/history.js",
             "page/search.js",
             "page/snippets.js",
             "page/subscribers.js",
@@ -46,6 +48,8 @@ FILES: Mapping[str, tuple[str, str]] = {
     },
     "/client.d.ts": ("client.d.ts", PLAIN),
     "/page.css": ("page.css", CSS),
+    "/icon.svg": ("icon.svg", SVG),
+    "/icon-down.svg": ("icon-down.svg", SVG),
     "/vendor/uplot.css": ("vendor/uplot.css", CSS),
     "/vendor/uplot-LICENSE.txt": ("vendor/uplot-LICENSE.txt", PLAIN),
 }

@@ -903,6 +903,7 @@ export class Stream {
 
 // --- one socket ---
 
+const CONNECTING = 0;
 const REFUSED_STATES = new Set(["LogonFailed", "InviteError", "AccountSuspended"]);
 // Logon failed, no logon in time, revoked, expired.
 const KEY_CODES = new Set([4003, 4004, 4005, 4006]);
@@ -1209,8 +1210,8 @@ class Line {
     }
   }
 
-  /** Let go of the socket, whatever the other side does. */
-  _drop() {
+  /** Let go of the socket, whatever the other side does; `isOver`: because nobody wants it any more. */
+  _drop(isOver = false) {
     const socket = this._socket;
     this._socket = null;
     this._standing = false;
@@ -1220,6 +1221,11 @@ class Line {
     this._byType.clear();
     for (const part of this.parts) part.running = false;
     if (socket !== null) {
+      if (isOver && socket.readyState === CONNECTING) {
+        // Browsers complain to the console of a socket that is closed before it is open.
+        socket.onopen = () => socket.close();
+        return;
+      }
       try {
         socket.close();
       } catch {
@@ -1231,7 +1237,7 @@ class Line {
   _hangUp() {
     clearTimeout(this._timer);
     this._timer = undefined;
-    this._drop();
+    this._drop(true);
     this._feed._forget(this);
   }
 

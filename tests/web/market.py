@@ -1,6 +1,6 @@
 """A gateway on a market that moves, for pages and programs to look at."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,17 @@ def write_key(folder: Path, rights: str = "") -> None:
 
 @asynccontextmanager
 async def a_market(
-    folder: Path, views: tuple[str, ...] = (), **server: Any
+    folder: Path,
+    views: tuple[str, ...] = (),
+    *,
+    tickers: Sequence[str] = TICKERS,
+    feeds: Sequence[str] = ("itch",),
+    **server: Any,
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """A gateway on a market of a few tickers, and its address."""
-    market = Market(TICKERS, seed=5, messages_per_s=RATE)
+    market = Market(tickers, seed=5, messages_per_s=RATE)
     async with Exchange(messages=market.messages(), pace=by_rate(RATE)) as exchange:
         exchange.extend(market.opening())
-        feed = feed_settings(exchange.port, views=views)
-        async with running(settings(folder, feed, **server)) as gateway:
+        configured = [feed_settings(exchange.port, name=name, views=views) for name in feeds]
+        async with running(settings(folder, *configured, **server)) as gateway:
             yield gateway, f"http://127.0.0.1:{gateway.port}/"

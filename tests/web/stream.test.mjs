@@ -550,3 +550,16 @@ test("a signal ends a stream, also one that was given before", async () => {
   assert.ok(socket.closed);
   assert.deepEqual(await feed.stream("AddOrder", { signal: controller.signal }).next(), { done: true, value: undefined });
 });
+
+test("a socket that nobody wants any more is closed once it is open, as browsers complain otherwise", async () => {
+  const { WebSocket, feed } = feedOn();
+  feed.stream("AddOrder").listen({});
+  const socket = WebSocket.last;
+  socket.readyState = 0;
+  feed.close();
+  assert.ok(!socket.closed);
+  await WebSocket.next();
+
+  assert.ok(socket.closed);
+  assert.equal(WebSocket.all.length, 1);
+});

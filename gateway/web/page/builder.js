@@ -13,6 +13,8 @@ export class Builder {
     this._stream = null;
     this._stripes = new Set();
     this._view = new Set();
+    // By message name: what it is, and which feeds have it.
+    this._types = new Map();
     this._code = "python";
     this._paint = throttled(PAINT_MS, () => this._show());
     this._clear();
@@ -29,10 +31,12 @@ export class Builder {
   }
 
   /** The gateway's messages, as REST tells them, and the names of its stripes. */
-  use(types, stripes) {
+  use(all, stripes) {
     const names = $("build-names");
+    this._types = new Map(all.map((each) => [each.msgName, { ...each, feeds: [] }]));
+    for (const { msgName, src } of all) this._types.get(msgName).feeds.push(src);
     // What happens first, then what is true; a view's records are among the latter.
-    types = [...types].sort((a, b) => a.kind.localeCompare(b.kind) || a.msgName.localeCompare(b.msgName));
+    const types = [...this._types.values()].sort((a, b) => a.kind.localeCompare(b.kind) || a.msgName.localeCompare(b.msgName));
     const chosen = new Set([...names.selectedOptions].map((option) => option.value));
     names.replaceChildren(
       ...types.map(({ msgName, kind, desc }) => {
@@ -61,6 +65,8 @@ export class Builder {
     let fields = [];
     try {
       if (first && first !== "*") fields = (await this._gateway.rest({ cmd: "getschema", msgType: first })).map((each) => each.name).filter(Boolean);
+      // Of several feeds each tells its own.
+      fields = [...new Set(fields)];
     } catch {
       // Then a view can't be picked here.
     }
@@ -76,15 +82,26 @@ export class Builder {
     return names.includes("*") ? ["*"] : names;
   }
 
+  /** From the first number of the session on, of each feed that has these messages. */
+  _sessionStart(names) {
+    const chosen = [...this._types.values()].filter(({ msgName }) => names.includes(msgName) || names.includes("*"));
+    const feeds = [...new Set(chosen.flatMap((each) => each.feeds))];
+    return feeds.length > 1 ? feeds.map((src) => `${src}//1`).join() : "//1";
+  }
+
   _request() {
+    const names = this._names();
     const start = $("build-start").value;
+    const resume = start === "session" ? this._sessionStart(names) : start === "position" ? $("build-position").value.trim() : "";
+    // A replay has every message, of records too.
+    const every = resume && names.some((name) => this._types.get(name)?.kind === "record") ? "every" : "";
     return {
-      names: this._names(),
+      names,
       stripes: [...this._stripes],
       where: $("build-where").value.trim(),
       view: [...this._view].join("|"),
-      resume: start === "session" ? "//1" : start === "position" ? $("build-position").value.trim() : "",
-      delivery: $("build-delivery").value,
+      resume,
+      delivery: $("build-delivery").value || every,
     };
   }
 

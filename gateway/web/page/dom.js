@@ -35,12 +35,46 @@ export function short(value) {
 
 export const bytes = (value) => `${short(value)}B`.replace(/^(\d+)B$/, "$1 B");
 
-/** A price with two decimals, or as many as it has. */
+// Made once: a formatter costs a hundred times what it does.
+const prices = [2, 3, 4].map((digits) => new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+const times = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+/** A price that was reckoned, not quoted: always four decimals, so that it does not jump. */
+export const average = (value) => (value === undefined || value === null ? "–" : prices[2].format(value));
+
+/** A price with two decimals, or as many as it has, up to four. */
 export function price(value) {
   if (value === undefined || value === null) return "–";
   const text = String(value);
   const digits = text.includes(".") ? text.length - text.indexOf(".") - 1 : 0;
-  return value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: Math.max(2, Math.min(digits, 4)) });
+  return prices[Math.max(2, Math.min(digits, 4)) - 2].format(value);
+}
+
+/** The time of day on this machine: 09:30:01. */
+export const clock = (date) => (date === undefined || Number.isNaN(Number(date)) ? "" : times.format(date));
+
+/** What somebody typed as a ticker: in capitals, unless they meant to mix (BACpB). */
+export const asTicker = (typed) => (typed === typed.toLowerCase() ? typed.toUpperCase() : typed);
+
+/** A value of a `where` as it stands, whatever signs it has. */
+export const quoted = (value) => `"${value.replaceAll('"', '""')}"`;
+
+/** What this browser keeps for the page; nothing, where it is told to keep nothing. */
+export function kept(storage, name) {
+  try {
+    return globalThis[storage].getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+export function keep(storage, name, value) {
+  try {
+    if (value === null) globalThis[storage].removeItem(name);
+    else globalThis[storage].setItem(name, value);
+  } catch {
+    // Then it is asked again next time.
+  }
 }
 
 export function age(seconds) {
@@ -63,16 +97,21 @@ export function setTheme(theme) {
   for (const draw of themed) draw();
 }
 
-/** At most one call in `everyMs`, the last one always made. */
+/**
+ * At most one call in `everyMs`, the last one always made, and made when there is something to see: a page that nobody
+ * looks at gets no frames, and must not do all it missed at once when somebody does.
+ */
 export function throttled(everyMs, act) {
   let due = 0;
-  let timer;
+  let waits = false;
+  const paint = () => {
+    waits = false;
+    due = performance.now() + everyMs;
+    act();
+  };
   return () => {
-    if (timer !== undefined) return;
-    timer = setTimeout(() => {
-      timer = undefined;
-      due = performance.now() + everyMs;
-      requestAnimationFrame(act);
-    }, Math.max(0, due - performance.now()));
+    if (waits) return;
+    waits = true;
+    setTimeout(() => requestAnimationFrame(paint), Math.max(0, due - performance.now()));
   };
 }

@@ -50,9 +50,10 @@ export class Feeds {
       this._rows.set(name, cells);
     }
     const [title, state, session, next, speed, megabytes, last, gaps, reconnects, endpoint] = cells;
-    const word = health.paused ? "paused" : health.stale ? "stale" : (health.state ?? "–");
+    // Who may not monitor is told nothing of a feed's health; then there is nothing to warn of.
+    const word = health.paused ? "paused" : health.stale ? "stale" : (health.state ?? "not told");
     say(title, name);
-    state.firstChild.dataset.state = health.paused ? "bad" : health.stale ? "warn" : (STATES[word] ?? "warn");
+    state.firstChild.dataset.state = health.paused ? "bad" : health.stale ? "warn" : health.state ? (STATES[word] ?? "warn") : "";
     say(state.lastChild, word);
     state.title = health.detail ?? "";
     say(session, stats.session || "–");
@@ -61,9 +62,9 @@ export class Feeds {
     speed.className = "number strong";
     say(megabytes, size === null ? "–" : (size / 1e6).toFixed(2));
     say(last, stats.receivedMs ? age(Math.max(0, (nowMs - stats.receivedMs) / 1000)) : "–");
-    say(gaps, health.gaps ? `${count(health.gaps)} (${count(health.missing)} messages)` : "0");
+    say(gaps, health.gaps === undefined ? "–" : health.gaps ? `${count(health.gaps)} (${count(health.missing)} messages)` : "0");
     gaps.classList.toggle("bad", health.gaps > 0);
-    say(reconnects, count(Object.values(health.reconnects ?? {}).reduce((sum, each) => sum + each, 0)));
+    say(reconnects, health.reconnects === undefined ? "–" : count(Object.values(health.reconnects).reduce((sum, each) => sum + each, 0)));
     say(endpoint, health.endpoint ?? "");
   }
 

@@ -2,6 +2,8 @@
 
 import { connect } from "/client.js";
 
+import { keep, kept } from "./dom.js";
+
 const KEY = "soup-gateway key";
 
 class HttpError extends Error {
@@ -13,7 +15,7 @@ class HttpError extends Error {
 
 export class Gateway {
   constructor() {
-    this.key = sessionStorage.getItem(KEY) ?? "";
+    this.key = kept("sessionStorage", KEY) ?? "";
     this._listeners = [];
     this._connect();
   }
@@ -24,16 +26,16 @@ export class Gateway {
     act(this.feed);
   }
 
-  logOn(key, keep) {
+  logOn(key, isKept) {
     this.key = key;
-    if (keep) sessionStorage.setItem(KEY, key);
+    if (isKept) keep("sessionStorage", KEY, key);
     this.feed.close();
     this._connect();
     for (const act of this._listeners) act(this.feed);
   }
 
   forgetKey() {
-    sessionStorage.removeItem(KEY);
+    keep("sessionStorage", KEY, null);
   }
 
   /** A plain answer as JSON. */

@@ -1,6 +1,6 @@
 /** The ticker search: a combobox over the gateway's directory, asked for by its beginning. */
 
-import { $, make } from "./dom.js";
+import { $, asTicker, make, quoted } from "./dom.js";
 
 const SHOWN_MAX = 12;
 const WAIT_MS = 120;
@@ -13,6 +13,7 @@ export class Search {
     this._list = $("search-list");
     this._chosen = -1;
     this._asked = 0;
+    this._offeredFor = null;
     this._input.addEventListener("input", () => {
       clearTimeout(this._timer);
       this._timer = setTimeout(() => this._ask(), WAIT_MS);
@@ -22,7 +23,7 @@ export class Search {
     this._input.addEventListener("blur", () => setTimeout(() => this._hide(), 150));
     $("search").addEventListener("submit", (event) => {
       event.preventDefault();
-      this._take(this._list.children[Math.max(0, this._chosen)]?.dataset.ticker ?? this._input.value.trim().toUpperCase());
+      this._submit();
     });
     document.addEventListener("keydown", (event) => {
       if (event.key === "/" && !event.ctrlKey && !event.metaKey && !/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) {
@@ -33,10 +34,26 @@ export class Search {
     });
   }
 
+  get _typed() {
+    return this._input.value.trim();
+  }
+
+  async _submit() {
+    // Who types fast is ahead of what is offered.
+    if (this._chosen < 0 && this._offeredFor !== this._typed) await this._ask();
+    const offered = [...this._list.children].map((item) => item.dataset.ticker);
+    const typed = this._typed.toUpperCase();
+    const same = offered.find((ticker) => ticker.toUpperCase() === typed);
+    const begins = typed && offered.find((ticker) => ticker.toUpperCase().startsWith(typed));
+    this._take(offered[this._chosen] ?? same ?? (begins || asTicker(this._typed)));
+  }
+
   async _ask() {
+    clearTimeout(this._timer);
     const asked = ++this._asked;
-    const text = this._input.value.trim().toUpperCase();
-    const where = /^[A-Z0-9.+=^#$@*-]+$/.test(text) ? { where: `stock:sw:${text}` } : {};
+    const text = this._typed;
+    // Most tickers are in capitals, and most people type them as they come.
+    const where = text ? { where: [...new Set([text, text.toUpperCase()])].map((each) => `stock:sw:${quoted(each)}`).join(" | ") } : {};
     let found = [];
     try {
       found = await this._gateway.rest({ cmd: "getmsgs", msgType: "StockDirectory", view: "stock|marketCategory", order: "stock:ASC", limit: SHOWN_MAX, ...where });
@@ -45,6 +62,7 @@ export class Search {
     }
     if (asked !== this._asked || document.activeElement !== this._input) return;
     this._chosen = -1;
+    this._offeredFor = text;
     this._list.replaceChildren(
       ...found.map(({ stock, marketCategory }, at) => {
         const item = make("li", { role: "option", id: `search-${at}`, "aria-selected": "false", text: stock }, make("small", { text: marketCategory ?? "" }));

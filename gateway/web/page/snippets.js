@@ -40,8 +40,12 @@ export function wscat(url, { names, stripes, where, view, resume, delivery }, ke
   if (view) message.view = view;
   if (delivery) message.delivery = delivery;
   if (resume) {
-    const [src, ses, seqN] = resume.split("/");
-    message.resume = { src, ses, seqN: Number(seqN) };
+    message.resume = one(
+      resume.split(",").map((position) => {
+        const [src, ses, seqN] = position.trim().split("/");
+        return { src, ses, seqN: Number(seqN) };
+      }),
+    );
   }
   const request = text({ header: { mTyp: "MLinkStream" }, message }).replaceAll("'", "'\\''");
   return `wscat -c ${url}/mlink/json${key ? " -H 'Authorization: Bearer YOUR-KEY'" : ""} -w 60 \\

@@ -11,13 +11,25 @@ export class Watch extends EventTarget {
     this._gateway = gateway;
     this._before = null;
     this._timer = undefined;
-    document.addEventListener("visibilitychange", () => this._wake());
-    this._wake();
+    this._rests = false;
+    document.addEventListener("visibilitychange", () => this._again(0));
+    this.wake();
   }
 
-  _wake() {
+  /** Ask no more until `wake`. */
+  rest() {
+    this._rests = true;
     clearTimeout(this._timer);
-    if (!document.hidden) this._poll();
+  }
+
+  wake() {
+    this._rests = false;
+    this._again(0);
+  }
+
+  _again(waitMs) {
+    clearTimeout(this._timer);
+    if (!document.hidden && !this._rests) this._timer = setTimeout(() => this._poll(), waitMs);
   }
 
   async _poll() {
@@ -33,8 +45,7 @@ export class Watch extends EventTarget {
       if (error.status === 401) this._tell("refused", error.message);
       else this._tell("lost", error.message);
     }
-    clearTimeout(this._timer);
-    if (!document.hidden) this._timer = setTimeout(() => this._poll(), EVERY_MS);
+    this._again(EVERY_MS);
   }
 
   _tell(type, detail) {
