@@ -3,7 +3,6 @@
 Pure: messages in, rows and points out; knows no stream, no widget.
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,7 @@ PLOT_FIELDS = ("prtPrice", "lastPrice", "closePrice", "price", "bidPrice1")
 HIDDEN = frozenset(("stockLocate", "trackingNumber", "ticker.at", "ticker.ts"))
 # Tickers kept; of more, those that have been silent longest go.
 TICKERS_MAX = 2_000
-# Points of one line; of more, the oldest go.
+# Points of one line; of more, every second one goes: it still shows all the time it has run.
 POINTS_MAX = 600
 # Lines in one plot: more can't be told apart.
 LINES_MAX = 6
@@ -34,6 +33,25 @@ class Row:
     moved: dict[str, int] = field(default_factory=dict)
 
 
+class Line:
+    """The way of one value: at most `POINTS_MAX` points, evenly thinned, with the first and the newest."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[str, float]] = []
+        self._every = 1
+        self._count = 0
+
+    def add(self, sent_at: str, value: float) -> None:
+        if self._count % self._every:
+            self.points[-1] = (sent_at, value)
+        else:
+            if len(self.points) == POINTS_MAX:
+                del self.points[1::2]
+                self._every *= 2
+            self.points.append((sent_at, value))
+        self._count += 1
+
+
 class Board:
     """Rows by ticker, and points of what is plotted. `plot` names the field; None: the first fitting one."""
 
@@ -41,7 +59,7 @@ class Board:
         self.plot = plot
         self.messages = 0
         self.rows: dict[str, Row] = {}
-        self.lines: dict[str, deque[tuple[str, float]]] = {}
+        self.lines: dict[str, Line] = {}
         self._order = tuple(tickers)
 
     def add(self, batch: Batch) -> None:
@@ -63,6 +81,14 @@ class Board:
                 if name not in HIDDEN and name not in TICKER_FIELDS:
                     columns[name] = None
         return list(columns), rows
+
+    def plotted(self) -> list[tuple[int, str, list[tuple[str, float]]]]:
+        """Place, name and points of each line; a ticker that was asked for has its place by that."""
+        names = list(self.lines)
+        places = [self._order.index(name) if name in self._order else at for at, name in enumerate(names)]
+        return sorted(
+            (place, name, list(self.lines[name].points)) for place, name in zip(places, names, strict=True)
+        )
 
     def _row(self, ticker: str, sent_at: str, values: dict[str, Any]) -> None:
         had = self.rows.pop(ticker, None)
@@ -88,7 +114,7 @@ class Board:
             return
         line = self.lines.get(ticker)
         if line is None:
-            if len(self.lines) >= LINES_MAX:
+            if len(self.lines) >= LINES_MAX or (self._order and ticker not in self._order[:LINES_MAX]):
                 return
-            line = self.lines[ticker] = deque(maxlen=POINTS_MAX)
-        line.append((sent_at, float(y)))
+            line = self.lines[ticker] = Line()
+        line.add(sent_at, float(y))

@@ -29,30 +29,33 @@ def table_html(board: Board, rows_max: int) -> str:
     body = "".join(_row(ticker, row, columns) for ticker, row in rows)
     more = len(board.rows) - len(rows)
     note = f"<p>and {more:,} more tickers</p>" if more > 0 else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+    # What is wider than the page is reached by scrolling: Jupyter cuts it off.
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>{note}'
 
 
 def plot_svg(board: Board) -> str:
     """The plotted value over the time of receipt; of several tickers, what it changed in percent."""
-    lines = {name: list(line) for name, line in board.lines.items()}
+    lines = board.plotted()
     if not lines:
         return ""
     what = board.plot or ""
     if len(lines) > 1:
         # Prices of 20 and 600 on one scale would be two flat lines.
         what = f"{what}, change in %"
-        lines = {name: _changes(line) for name, line in lines.items()}
-    points = [point for line in lines.values() for point in line]
+        lines = [(place, name, _changes(line)) for place, name, line in lines]
+    points = [point for _, _, line in lines for point in line]
     values = [value for _, value in points]
     x = _scale([_seconds(sent_at) for sent_at, _ in points], MARGIN * 2, WIDTH - MARGIN)
     y = _scale(values, HEIGHT - MARGIN, MARGIN)
+    end = max(x(_seconds(sent_at)) for sent_at, _ in points)
     drawn = []
-    for at, (name, line) in enumerate(lines.items()):
-        colour = COLOURS[at % len(COLOURS)]
+    for at, (place, name, line) in enumerate(lines):
+        colour = COLOURS[place % len(COLOURS)]
         corners = [(x(_seconds(sent_at)), y(value)) for sent_at, value in line]
         # Steps: a price holds until the next one.
         path = f"M{corners[0][0]:.1f} {corners[0][1]:.1f}"
-        path += "".join(f"H{x2:.1f}V{y2:.1f}" for _, (x2, y2) in pairwise(corners))
+        path += "".join(f"H{x2:.1f}V{y2:.1f}" for _, (x2, y2) in pairwise(corners)) + f"H{end:.1f}"
         drawn.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         drawn.append(_label(MARGIN * 2 + at * 80, 14, "start", name, colour))
     low, high = min(values), max(values)
@@ -62,7 +65,7 @@ def plot_svg(board: Board) -> str:
     for at_x, anchor, text in ((MARGIN * 2, "start", min(times)), (WIDTH - MARGIN, "end", max(times))):
         drawn.append(_label(at_x, HEIGHT - 10, anchor, text[11:19]))
     drawn.append(_label(WIDTH - MARGIN, 14, "end", what))
-    title = escape(f"{what} of {', '.join(lines)}")
+    title = escape(f"{what} of {', '.join(name for _, name, _ in lines)}")
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" style="max-width:{WIDTH}px;width:100%" role="img" '
         f'aria-label="{title}">{"".join(drawn)}</svg>'

@@ -1,14 +1,16 @@
 """Live tables: what they show, that they stop cleanly, and what they say when a stream ends by itself."""
 
 import asyncio
+import re
 from contextlib import suppress
+from itertools import pairwise
 
 import pandas
 import pytest
 
 from gateway.client import Feed, RequestRefused, connect_sync
 from gateway.client.board import LINES_MAX, POINTS_MAX, TICKERS_MAX, Board
-from gateway.client.drawing import plot_svg, table_html
+from gateway.client.drawing import MARGIN, WIDTH, plot_svg, table_html
 from gateway.client.message import Batch
 from gateway.client.request import where_of
 from gateway.errors import BadRequest
@@ -76,7 +78,7 @@ def test_a_board_is_bounded_in_tickers_lines_and_points() -> None:
     assert len(board.rows) == TICKERS_MAX
     assert "T1" not in board.rows, "who has been silent longest goes first"
     assert len(board.lines) == LINES_MAX
-    assert len(board.lines["T0"]) == POINTS_MAX
+    assert len(board.lines["T0"].points) <= POINTS_MAX
 
 
 def test_what_came_over_the_wire_is_text_and_never_markup() -> None:
@@ -115,7 +117,39 @@ def test_one_line_shows_prices_and_several_show_how_they_changed() -> None:
 def test_a_field_can_be_chosen_for_the_plot_and_no_price_is_no_point() -> None:
     board = board_of({"stock": "A", "price": 1.0, "shares": 5}, {"stock": "A", "shares": 0}, plot="shares")
 
-    assert [value for _, value in board.lines["A"]] == [5.0]
+    assert [value for _, value in board.lines["A"].points] == [5.0]
+
+
+def test_a_line_shows_all_the_time_it_has_run_in_as_many_points_as_it_may_have() -> None:
+    board = Board()
+    for at in range(10 * POINTS_MAX):
+        board.add(batch({"stock": "A", "price": at + 1.0}))
+    values = [value for _, value in board.lines["A"].points]
+    steps = {right - left for left, right in pairwise(values[:-1])}
+
+    assert POINTS_MAX // 2 <= len(values) <= POINTS_MAX
+    assert (values[0], values[-1]) == (1.0, 10.0 * POINTS_MAX)
+    assert max(steps) <= 2 * min(steps)
+
+
+def test_a_ticker_that_was_asked_for_has_its_colour_whenever_it_comes() -> None:
+    prices = {"stock": "B", "price": 1.0}, {"stock": "A", "price": 1.0}
+    early, late = board_of(*prices, tickers=("A", "B")), board_of(*prices[::-1], tickers=("A", "B"))
+
+    assert [place for place, _, _ in early.plotted()] == [0, 1]
+    assert [name for _, name, _ in early.plotted()] == [name for _, name, _ in late.plotted()] == ["A", "B"]
+    assert early.lines.keys() == late.lines.keys()
+    many = tuple(f"T{at}" for at in range(LINES_MAX + 1))
+    asked = board_of(*({"stock": name, "price": 1.0} for name in reversed(many)), tickers=many)
+    assert [name for _, name, _ in asked.plotted()] == list(many[:LINES_MAX])
+
+
+def test_a_price_holds_to_the_end_of_the_plot_and_a_wide_table_is_scrolled() -> None:
+    board = board_of({"stock": "A", "price": 1.0}, {"stock": "B", "price": 1.0}, {"stock": "B", "price": 2.0})
+    paths = re.findall(r'd="([^"]*)"', plot_svg(board))
+
+    assert {path.rpartition("H")[2] for path in paths} == {f"{WIDTH - MARGIN:.1f}"}
+    assert "overflow-x:auto" in table_html(board, 5)
 
 
 @pytest.mark.parametrize(
