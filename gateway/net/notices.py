@@ -1,14 +1,15 @@
 """The words for what befalls a feed: in a stream at its place, and to every subscriber of the feed.
 
-Knows feed notices and MLinkAdmin; knows no connection.
+Knows feed notices, which of them still hold, and MLinkAdmin; knows no connection.
 """
 
 import time
+from collections.abc import Iterable, Iterator
 
 from gateway.hub.texts import escaped, framed_text
 from gateway.mlink.choices import AdminEvent, AdminState
 from gateway.mlink.control import MLinkAdmin, encode
-from gateway.net.feed_values import NoticeKind
+from gateway.net.feed_values import FeedNotice, NoticeKind
 from gateway.values import Gap
 
 # What is told to every subscriber of a feed when it happens. Session changes and gaps are not among
@@ -21,6 +22,35 @@ TOLD = {
     NoticeKind.STALE: AdminEvent.STALE,
     NoticeKind.FRESH: AdminEvent.FEED_UP,
 }
+
+# What holds until something else is told.
+_ENDED_BY = {
+    NoticeKind.DOWN: NoticeKind.UP,
+    NoticeKind.JOURNAL_PAUSED: NoticeKind.JOURNAL_RESUMED,
+    NoticeKind.STALE: NoticeKind.FRESH,
+}
+
+
+class Standing:
+    """What holds of each feed, for whoever comes after it was told. Three notices of a feed at most."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, dict[NoticeKind, FeedNotice]] = {}
+
+    def note(self, feed: str, notice: FeedNotice) -> None:
+        """Something befell a feed."""
+        held = self._held.setdefault(feed, {})
+        if notice.kind in _ENDED_BY:
+            held[notice.kind] = notice
+        for kind, end in _ENDED_BY.items():
+            if notice.kind is end:
+                held.pop(kind, None)
+
+    def of(self, feeds: Iterable[str]) -> Iterator[tuple[str, FeedNotice]]:
+        """What holds of these."""
+        for feed in sorted(feeds):
+            for notice in self._held.get(feed, {}).values():
+                yield feed, notice
 
 
 def notice_text(feed: str, session: str, gap: Gap | None, framed: bool) -> str:

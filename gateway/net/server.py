@@ -25,6 +25,7 @@ from gateway.net.attendance import Attendance
 from gateway.net.feed_values import FeedNotice
 from gateway.net.health import Health
 from gateway.net.http import Pages
+from gateway.net.notices import Standing
 from gateway.net.places import Places
 from gateway.net.resolve import Resolver
 from gateway.net.stats import Stats
@@ -74,6 +75,7 @@ class Server:
         self._places = Places(
             settings.connections_max, settings.connections_per_address_max, settings.ghost_timeout_s
         )
+        self._standing = Standing()
         self.attendance = Attendance()
         self._deflater = deflate.Deflater() if settings.compression else None
         self._subscribers: dict[SubscriberConnection, Subscriber] = {}
@@ -151,7 +153,8 @@ class Server:
         await self.good_night(asyncio.get_running_loop().time())
 
     def tell(self, feed: str, notice: FeedNotice) -> None:
-        """Say to whoever streams a feed what befell it."""
+        """Say to whoever streams a feed what befell it, and to those who will what of it still holds."""
+        self._standing.note(feed, notice)
         for subscriber in list(self._subscribers.values()):
             subscriber.tell(feed, notice)
 
@@ -224,6 +227,7 @@ class Server:
             self._resolver,
             self._authority,
             partial(self._places.charge, connection),
+            self._standing,
             self._settings,
         )
         self._subscribers[connection] = subscriber

@@ -35,7 +35,7 @@ from gateway.mlink.session import SubscriberSession
 from gateway.net.access import Access, Authority
 from gateway.net.access import Refused as AccessRefused
 from gateway.net.feed_values import FeedNotice
-from gateway.net.notices import TOLD
+from gateway.net.notices import TOLD, Standing
 from gateway.net.pump import Pump
 from gateway.net.resolve import Refused, Resolver
 from gateway.net.streams import Streams
@@ -63,6 +63,7 @@ class Subscriber:
         resolver: Resolver,
         authority: Authority,
         charge: Callable[[Access], Awaitable[bool]],
+        standing: Standing,
         settings: ServerSettings,
     ) -> None:
         self.access = access
@@ -72,6 +73,7 @@ class Subscriber:
         self._resolver = resolver
         self._authority = authority
         self._charge = charge
+        self._standing = standing
         self._logon: LogonRequested | None = None
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -145,8 +147,11 @@ class Subscriber:
 
     def tell(self, feed: str, notice: FeedNotice) -> None:
         """Say what befell a feed, if any stream of ours is of it."""
-        event = TOLD.get(notice.kind)
-        if event is not None and any(feed in stream.spec.feeds for stream in self._streams):
+        if any(feed in stream.spec.feeds for stream in self._streams):
+            self._notice(feed, notice)
+
+    def _notice(self, feed: str, notice: FeedNotice) -> None:
+        if (event := TOLD.get(notice.kind)) is not None:
             self._perform(
                 self._session.notice(event, f"feed {feed}: {notice.detail}", src=feed, ses=notice.session)
             )
@@ -276,6 +281,8 @@ class Subscriber:
         self._perform(self._session.ack_stream(action, StreamResult.OK, ends=ends, delivery=told))
         latency_s = action.request.activeLatency / 1000
         self._streams.begin(action.id, stream, latency_s=latency_s, coverage=action.request.coverage)
+        for feed, notice in self._standing.of(resolved.spec.feeds):
+            self._notice(feed, notice)
         self._pump.wake()
 
     def _cancel(self, action: StreamsCancelled) -> None:

@@ -253,6 +253,8 @@ async def test_row_16_disk_full_pauses_says_why_and_goes_on_by_itself(
 ) -> None:
     async with troubled(tmp_path, disk) as (gateway, exchange), reading(gateway, resume={"seqN": 1}) as whole:
         await whole.until_count(300)
+        # It came before the exchange did, and was told so.
+        whole.control.clear()
         with disk.has("full"):
             down = await whole.until_control("MLinkAdmin", event="FeedDown")
             had = len(whole.data)
@@ -318,6 +320,7 @@ async def test_row_17_an_error_at_fsync_stops_the_feed_and_says_why_until_a_rest
     async with troubled(tmp_path, disk) as (gateway, _):
         async with reading(gateway, resume={"seqN": 1}) as whole:
             await whole.until_count(300)
+            whole.control.clear()
             with disk.has("broken"):
                 down = await whole.until_control("MLinkAdmin", event="FeedDown")
             had = len(whole.data)
@@ -328,6 +331,8 @@ async def test_row_17_an_error_at_fsync_stops_the_feed_and_says_why_until_a_rest
                 assert (status, told["feeds"]["itch"]["paused"]) == (503, True)
             await whole.stream("*", resume={"seqN": 1}, queryID=2)
             await whole.until_count(2 * had)
+        async with reading(gateway) as late:
+            still = await late.until_control("MLinkAdmin", event="FeedDown")
         await gateway.kill()
         await gateway.start()
         async with reading(gateway, resume={"seqN": had + 1}) as more:
@@ -335,7 +340,7 @@ async def test_row_17_an_error_at_fsync_stops_the_feed_and_says_why_until_a_rest
             _, well = await health(gateway.port)
         await gateway.kill()
 
-    for said in (down["detail"], told["feeds"]["itch"]["detail"]):
+    for said in (down["detail"], still["detail"], told["feeds"]["itch"]["detail"]):
         assert "fsync: Input/output error" in said
         assert "restart the gateway" in said
     assert whole.numbers == [*range(1, had + 1), *range(1, had + 1)], "what is had is still served"
@@ -350,6 +355,8 @@ async def test_row_18_while_the_disk_stalls_everybody_is_served_on(
 ) -> None:
     async with troubled(tmp_path, disk) as (gateway, _), reading(gateway, resume={"seqN": 1}) as whole:
         await whole.until_count(300)
+        # It came before the exchange did, and was told so.
+        whole.control.clear()
         with disk.has("stalled"):
             # Some of it is over checkpoints of state, which wait for the disk.
             until = asyncio.get_running_loop().time() + 2

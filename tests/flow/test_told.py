@@ -39,7 +39,7 @@ async def test_one_connection_is_told_everything_that_befalls_its_feed(
         first = ExchangeSettings(port=port, session="MONDAY", faults=faults, heartbeat_s=0.1)
         async with Exchange(first, messages):
             for event in ("FeedDown", "SequenceGap", "Stale"):
-                told[event] = await whole.until_control("MLinkAdmin", event=event)
+                told[event] = await whole.until_control("MLinkAdmin", event=event, ses="MONDAY")
             await whole.until_count(991)
         second = ExchangeSettings(port=port, session="TUESDAY", heartbeat_s=0.1)
         async with Exchange(second, messages[:50]):
