@@ -167,9 +167,7 @@ class Admission:
         return None
 
     async def _answer_rest(self, request: Request, query: str, framed: bool, origin: str | None) -> Response:
-        access = self._access(request, query)
-        if access is None:
-            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "a key is needed: Authorization: Bearer …")
+        access = self._known(request, query)
         response = json_body(*await self._rest.answer(query, access, framed))
         if origin is not None:
             # It was compared above: a page that may connect may read the answer, too.
@@ -178,9 +176,7 @@ class Admission:
         return response
 
     def _answer_stats(self, request: Request, query: str) -> Response:
-        access = self._access(request, query)
-        if access is None:
-            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "a key is needed: Authorization: Bearer …")
+        access = self._known(request, query)
         return json_body(HTTPStatus.OK, orjson.dumps(self._stats.body(access)) + b"\n")
 
     def _monitors(self, connection: SubscriberConnection, request: Request) -> bool:
@@ -212,6 +208,13 @@ class Admission:
         if credential:
             raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "this key or token is not good", found.reason)
         return None
+
+    def _known(self, request: Request, query: str) -> Access:
+        """The same, where nobody is answered without a key."""
+        access = self._access(request, query)
+        if access is None:
+            raise _NotAdmitted(HTTPStatus.UNAUTHORIZED, "a key is needed: Authorization: Bearer …")
+        return access
 
 
 def _bearer(request: Request) -> str | None:

@@ -14,6 +14,9 @@ log = logging.getLogger("gateway.feed")
 
 _QUIET = frozenset({NoticeKind.UP, NoticeKind.FRESH, NoticeKind.STANDBY_UP, NoticeKind.JOURNAL_RESUMED})
 
+# So many sessions are remembered as told of, whose names are the upstream's; then all are told of again.
+TOLD_MAX = 1_000
+
 
 @dataclass(slots=True)
 class Counts:
@@ -52,6 +55,8 @@ class Telling:
         self, kind: NoticeKind, detail: str, session: str = "", from_seq: int = 0, to_seq: int = 0
     ) -> None:
         if (kind, session) not in self._told:
+            if len(self._told) >= TOLD_MAX:
+                self._told.clear()
             self._told.add((kind, session))
             self(kind, detail, session, from_seq, to_seq)
 

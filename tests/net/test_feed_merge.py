@@ -13,6 +13,7 @@ from gateway.net.feed_intake import Intake
 from gateway.net.feed_lane import Barred, Drop, Lane
 from gateway.net.feed_merge import Merge
 from gateway.net.feed_rules import Asking
+from gateway.net.feed_telling import TOLD_MAX, Telling
 from gateway.soup import Accepted, ClientEvent, Run, Unsequenced
 from gateway.values import Block, Gap, Position
 from tests.fakes.recording_publisher import RecordingPublisher
@@ -386,3 +387,13 @@ def test_a_publisher_that_could_not_begin_a_session_is_asked_again(
 
     assert bench.publisher.sessions == ["S1"]
     assert bench.publisher.has_all("S1", 10)
+
+
+def test_an_upstream_that_calls_its_session_otherwise_each_time_takes_no_memory(bench: Bench) -> None:
+    told = Telling("itch", bench.publisher)
+    for at in range(3 * TOLD_MAX):
+        told.once(NoticeKind.SESSION_AGAIN, "again", f"S{at}")
+        told.once(NoticeKind.SESSION_AGAIN, "again", f"S{at}")
+
+    assert bench.publisher.kinds().count(NoticeKind.SESSION_AGAIN) == 3 * TOLD_MAX
+    assert len(told._told) <= TOLD_MAX
