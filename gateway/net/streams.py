@@ -54,7 +54,9 @@ class Streams:
         self._running: dict[StreamId, Running] = {}
 
     def __iter__(self) -> Iterator[Stream]:
-        return (running.stream for running in self._running.values())
+        """By number: the order in which they are moved on changes all the time."""
+        ids = sorted(self._running, key=lambda id: (id.session_id, id.query_id))
+        return (self._running[id].stream for id in ids)
 
     def begin(self, id: StreamId, stream: Stream, *, latency_s: float, coverage: bool) -> None:
         """Have a stream of the hub moved on from now."""
