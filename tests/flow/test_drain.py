@@ -75,6 +75,9 @@ def told(received: bytes) -> tuple[list[int], list[dict[str, Any]], int]:
                 value = json.loads(each, parse_float=Decimal)
                 if value["header"]["mTyp"].startswith("MLink"):
                     control.append(value)
+                    if value["message"].get("state") == "Complete":
+                        # What came so far are the latest records, if there were any yet.
+                        numbers.clear()
                 else:
                     numbers.append(value["header"]["seqN"])
     return numbers, control, code
