@@ -19,7 +19,7 @@ def run_until_interrupted(work: Coroutine[Any, Any, None]) -> bool:
 
 
 async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> bool:
-    task = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(_without_exit(work))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
@@ -30,8 +30,18 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, None]) -> bool:
             loop.remove_signal_handler(number)
     if task.cancelled():
         return False
-    task.result()
+    if (left := task.result()) is not None:
+        raise left
     return True
+
+
+async def _without_exit(work: Coroutine[Any, Any, None]) -> SystemExit | None:
+    """A pipe whose reader has left is an exit to rich; out of a task it would tear the loop down, loudly."""
+    try:
+        await work
+    except SystemExit as exc:
+        return exc
+    return None
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
