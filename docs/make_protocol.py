@@ -90,11 +90,16 @@ def section(model: type[Fields], level: str = "###") -> str:
             f"`{name}`",
             type_of(model, name),
             default_of(model, name),
-            meanings[name].replace("|", "\\|"),
+            in_cell(meanings[name]),
         )
         lines.append(f"| {' | '.join(cells)} |")
     parts = "".join("\n" + section(part, "####") for part in PARTS.get(model, ()))
     return "\n".join(lines) + "\n" + parts
+
+
+def in_cell(text: str) -> str:
+    """A text as a table may hold it: a stroke would end its cell, and within code a backslash be shown."""
+    return re.sub(r"`([^`]*\|[^`]*)`", lambda code: f"<code>{code[1].replace('|', '&#124;')}</code>", text)
 
 
 def type_of(model: type[Fields], name: str) -> str:

@@ -20,7 +20,8 @@ from gateway.stripes import StripeTable
 from tests.flow.pipe import feed_settings, running, settings
 
 HERE = Path(__file__).resolve().parent
-PAGE = (HERE.parents[1] / "docs" / "javascript.md").read_text()
+DOCS = HERE.parents[1] / "docs"
+PAGE = (DOCS / "javascript.md").read_text()
 WS = HERE.parent / "node" / "node_modules" / "ws" / "wrapper.mjs"
 STRIPES = HERE.parents[1] / "config" / "stripes.toml"
 WEB = HERE.parents[1] / "gateway" / "web"
@@ -130,8 +131,9 @@ async def test_fifty_cuts_against_a_running_gateway(node: str, tmp_path: Path, p
 
 
 @pytest.mark.one_loop
-async def test_the_examples_of_the_page_run_as_they_stand(node: str, tmp_path: Path) -> None:
-    examples = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
+async def test_the_examples_of_the_pages_run_as_they_stand(node: str, tmp_path: Path) -> None:
+    texts = [PAGE, (DOCS / "subscribers.md").read_text(), (WEB / "README.md").read_text()]
+    examples = [example for text in texts for example in re.findall(r"```js\n(.*?)```", text, re.DOTALL)]
     market = Market(["AAPL", "AMZN", "SPY"], seed=4, messages_per_s=1_000.0)
     async with Exchange(messages=market.messages(), pace=by_rate(1_000.0)) as exchange:
         exchange.extend(market.opening())
@@ -141,13 +143,13 @@ async def test_the_examples_of_the_page_run_as_they_stand(node: str, tmp_path: P
             scripts = [tmp_path / f"example{number}.test.mjs" for number in range(len(examples))]
             for script, example in zip(scripts, examples, strict=True):
                 script.write_text(
-                    example.replace('"soup-gateway-client"', json.dumps(str(WEB / "client.js"))).replace(
-                        "ws://localhost:8765", f"ws://127.0.0.1:{gateway.port}"
-                    )
+                    re.sub(
+                        r'"soup-gateway-client"|"./client.mjs"', json.dumps(str(WEB / "client.js")), example
+                    ).replace("ws://localhost:8765", f"ws://127.0.0.1:{gateway.port}")
                 )
             await run(node, *map(str, scripts))
 
-    assert len(examples) >= 4
+    assert len(examples) >= 7
 
 
 def test_the_page_names_every_notice_option_and_error() -> None:
