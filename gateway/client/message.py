@@ -8,18 +8,40 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from types import MethodType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
 from gateway.errors import RemoteProtocolError
 from gateway.mlink.frames import HEADER, HEADER_SIZE
 
+T = TypeVar("T")
+
 _AFTER_CR = HEADER_SIZE - 1
 _SHOWN_BYTES = 60
 
 
 _new = object.__new__
+
+if TYPE_CHECKING:
+
+    def _own(method: T) -> T: ...
+
+else:
+
+    class _own:  # a decorator
+        """A method that no field of its name hides: what can be set goes before what an object holds."""
+
+        def __init__(self, method):
+            self._method = method
+            self.__doc__ = method.__doc__
+
+        def __get__(self, message, kind=None):
+            return self if message is None else MethodType(self._method, message)
+
+        def __set__(self, message, value):
+            raise AttributeError(f"{self._method.__name__} is a method of messages")
 
 
 class Message:
@@ -28,7 +50,8 @@ class Message:
     A field that has the name of one of the attributes below is reached by `[]` or `fields`.
     """
 
-    __slots__ = ("fields", "header", "raw")
+    # The fields are the object's own dict, so that each is an attribute like any other, found as fast.
+    __slots__ = ("__dict__", "fields", "header", "raw")
 
     #: The fields, a plain dict. Prices are floats here; `exact_fields` has them as Decimal.
     fields: dict[str, Any]
@@ -39,7 +62,7 @@ class Message:
 
     def __init__(self, header: dict[str, Any], fields: dict[str, Any], raw: bytes) -> None:
         self.header = header
-        self.fields = fields
+        self.fields = self.__dict__ = fields
         self.raw = raw
 
     @property
@@ -72,21 +95,17 @@ class Message:
         """When the gateway wrote it as JSON (UTC)."""
         return _time(self.header.get("encT"))
 
+    @_own
     def exact_fields(self) -> dict[str, Any]:
         """The fields with every number that has a point as an exact Decimal."""
         fields: dict[str, Any] = json.loads(self.raw, parse_float=Decimal)["message"]
         return fields
 
     def __getattr__(self, name: str) -> Any:
-        # Only asked for names that are not found otherwise. Never for a slot: of an object that is
-        # just being unpickled they are empty.
-        if name not in Message.__slots__:
-            try:
-                return self.fields[name]
-            except KeyError:
-                pass
-            raise AttributeError(f"{self.type} has no field {name!r}; it has {', '.join(self.fields)}")
-        raise AttributeError(name)
+        # Only asked for names that are not found otherwise; for a slot, of an object that is just being made.
+        if name in Message.__slots__:
+            raise AttributeError(name)
+        raise AttributeError(f"{self.type} has no field {name!r}; it has {', '.join(self.fields)}")
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
@@ -94,6 +113,7 @@ class Message:
     def __contains__(self, name: object) -> bool:
         return name in self.fields
 
+    @_own
     def get(self, name: str, default: Any = None) -> Any:
         """The field, or `default` when the message has none of that name."""
         return self.fields.get(name, default)
@@ -139,7 +159,7 @@ class Batch:
             # Not by __init__: a call costs as much as all the rest.
             message = _new(Message)
             message.header = value["header"]
-            message.fields = value["message"]
+            message.fields = message.__dict__ = value["message"]
             message.raw = text
             made.append(message)
         return made

@@ -61,7 +61,7 @@ class Stream:
             for value, text in self._next:
                 message = _new(Message)
                 message.header = value["header"]
-                message.fields = value["message"]
+                message.fields = message.__dict__ = value["message"]
                 message.raw = text
                 return message
             batch = await self._fill()

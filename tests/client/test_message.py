@@ -61,6 +61,21 @@ def test_fields_are_attributes_and_items_and_the_own_names_win() -> None:
         _ = message["nope"]
 
 
+def test_fields_are_completed_by_name_and_hide_no_method() -> None:
+    names = {"get": 1, "exact_fields": 2, "header": 3, "fields": 4, "__dict__": 5, "price": 6.5}
+    message = Message({"mTyp": "Odd"}, names, b'{"message":{"price":6.5}}')
+
+    assert "price" in dir(message)
+    assert message.price == message.get("price") == 6.5
+    assert message.get("nope", 7) == 7
+    assert message["get"] == message.get("get") == 1
+    assert message.exact_fields() == {"price": Decimal("6.5")}
+    assert message.header == {"mTyp": "Odd"}
+    assert message.fields is names
+    with pytest.raises(AttributeError, match="get is a method"):
+        message.get = 1
+
+
 def test_times_are_utc_and_absent_when_they_are_not_there() -> None:
     first, second = messages(GOLDEN)
 
