@@ -72,6 +72,28 @@ def test_no_feed_of_a_stream_waits_for_ever_behind_another_that_never_rests(tmp_
     assert by_feed == {"one": list(range(1, 431)), "two": list(range(1, 431))}
 
 
+def test_a_feed_that_brings_more_than_a_piece_at_a_time_does_not_keep_the_other_waiting(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path, "one", "two", limits=HubLimits(catch_up_bytes=2_000))
+    for feed in ("one", "two"):
+        rig.roll("DAY1", feed)
+        rig.publish(TRADES, feed)
+    sink = PretendedSink()
+    resume = {feed: Position("DAY1", 1) for feed in ("one", "two")}
+    stream = rig.hub.open(sink, of_both_feeds(), Delivery.EVERY, None, resume=resume)
+    for _ in range(40):
+        for feed in ("one", "two"):
+            rig.publish(TRADES[:60], feed)
+        rig.hub.step(stream)
+        rig.turn()
+    covered = {each.feed: each.seq for each in rig.hub.coverage(stream)}
+    rig.close()
+
+    assert not stream.is_live, "they bring more than it can read"
+    assert min(covered.values()) > 0.8 * max(covered.values())
+
+
 def test_a_session_long_over_is_read_after_a_restart_as_it_was(rig: Rig, tmp_path: Path) -> None:
     watching = rig.open("OrderDelete")
     rig.run(watching)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.hub import HubLimits
+from gateway.hub import HubLimits, State
 from gateway.simulator.market import Market
 from gateway.values import Position
-from tests.hub.rig import Rig, numbers
+from tests.hub.rig import PretendedSink, Rig, numbers
 
 MESSAGES = list(islice(Market(["AAPL", "MSFT"], 1).messages(), 40))
 
@@ -70,3 +70,23 @@ def test_those_behind_join_at_their_turn_though_messages_come_between_any_two(tm
 
     assert all(stream.is_live for stream in streams), "one turn for each was enough"
     assert all(numbers(stream.sink) == list(range(1, 22)) for stream in streams)
+
+
+@pytest.mark.parametrize("how", ["closed", "too slow"])
+def test_for_a_group_whose_last_live_stream_has_gone_nothing_is_collected(rig: Rig, how: str) -> None:
+    stream, other = rig.open("AddOrder"), rig.open()
+    rig.run(stream, other)
+    sink = stream.sink
+    assert isinstance(sink, PretendedSink)
+    if how == "closed":
+        rig.hub.close(stream)
+    else:
+        sink.stalled = True
+        for at in range(0, 30, 5):
+            rig.publish(MESSAGES[at : at + 5])
+            rig.turn()
+        assert stream.state is State.BEHIND
+    rig.publish(MESSAGES[:5])
+
+    assert other.group.waiting
+    assert not stream.group.waiting
