@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, JournalError
 
 SUFFIX = ".sqlite"
 # SQLite's own companions of a file: the write-ahead log and its index.
@@ -58,7 +58,10 @@ def files_in(folder: Path) -> list[FileName]:
     """All sessions' files in order, those set aside too."""
     if not folder.is_dir():
         return []
-    return sorted(name for path in folder.iterdir() if (name := parse(path)) is not None)
+    try:
+        return sorted(name for path in folder.iterdir() if (name := parse(path)) is not None)
+    except OSError as exc:
+        raise JournalError(f"{folder}: {exc.strerror}") from exc
 
 
 def folder_of(folder: Path, feed: str) -> Path:

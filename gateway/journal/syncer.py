@@ -50,7 +50,10 @@ class Syncer:
         self._failure: str | None = None
         # Kept open from before the first write: Linux tells an error of writing back to such a descriptor.
         # (SQLite holds its locks on the main file and the index; closing this one drops none.)
-        self._log_file = os.open(names.with_suffix(path, names.WAL), os.O_RDONLY)
+        try:
+            self._log_file = os.open(names.with_suffix(path, names.WAL), os.O_RDONLY)
+        except OSError as exc:
+            raise JournalError(f"{path}: its log can't be opened: {exc.strerror}") from exc
         self._one_at_a_time = threading.Lock()
         self._sync_started: float | None = None
         # Estimates, corrected at each checkpoint: in the log at all, and not yet copied from it.

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,46 @@ def test_a_log_that_can_not_be_emptied_refuses_commits_at_its_limit(tmp_path: Pa
         assert isinstance(refusal, JournalBusy)
         assert "bytes in the log" in str(refusal)
         assert 300 < at < 2000
+
+
+@contextmanager
+def file_descriptors(more: int) -> Iterator[None]:
+    """So many may be opened, no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_row_37_without_file_descriptors_a_session_is_refused_and_can_be_asked_for_again(
+    tmp_path: Path, background: bool
+) -> None:
+    refused = 0
+    with Journal(tmp_path, "itch", background=background) as journal:
+        for more in range(12):
+            session = f"DAY{more}"
+            with file_descriptors(more):
+                try:
+                    journal.roll(session)
+                    journal.write([numbered(1, 10, session=session)])
+                except JournalError:
+                    refused += 1
+            until(lambda name=session: rolled(journal, name))
+            journal.write([numbered(1, 10, session=session)])
+
+        assert [info.session for info in journal.sessions()] == [f"DAY{more}" for more in range(12)]
+        assert [info.messages for info in journal.sessions()] == [10] * 12
+        assert all(verified.whole for verified in journal.verify())
+    assert refused > 1
+
+
+def rolled(journal: Journal, session: str) -> bool:
+    with suppress(JournalBusy):
+        journal.roll(session)
+        return True
+    return False
