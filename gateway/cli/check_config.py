@@ -27,9 +27,9 @@ def _summary(found: Examination, settings: Settings, console: Console) -> None:
         f"[bold]Journal[/]      {escape(str(settings.journal.folder))},"
         f" {settings.journal.retention_days:g} days, at most {settings.journal.retention_bytes / 1e9:.1f} GB"
     )
-    feeds = Table(
-        "feed", "definitions", "user", "endpoints in order of preference", title="Feeds", title_justify="left"
-    )
+    feeds = Table(title="Feeds", title_justify="left")
+    for column in ("feed", "definitions", "user", "endpoints in order of preference"):
+        feeds.add_column(column, overflow="fold")
     for feed in settings.feeds:
         definitions = found.definitions.get(feed.name)
         size = f" ({len(definitions.messages)} messages)" if definitions else ""
@@ -40,7 +40,9 @@ def _summary(found: Examination, settings: Settings, console: Console) -> None:
         )
     console.print(feeds)
     if found.stripes is not None:
-        stripes = Table("stripe", "kind", "holds", title="Stripes", title_justify="left")
+        stripes = Table(title="Stripes", title_justify="left")
+        for column in ("stripe", "kind", "holds"):
+            stripes.add_column(column, overflow="fold")
         for name in found.stripes.names:
             stripes.add_row(name, found.stripes.kinds[name], escape(found.stripes.what(name)))
         console.print(stripes)

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from gateway.app import Gateway
 from gateway.cli.running import loop_factory
-from gateway.cli.serve import stop_on_signals
+from gateway.cli.serve import allow_files, stop_on_signals
+from gateway.cli.unwise import FILES_BESIDE
 from gateway.errors import ConfigError
 from gateway.journal.lock import writer_of
 from gateway.logs import start_log
@@ -60,6 +61,7 @@ def demo(
         gateway subscribe ws://127.0.0.1:8765/mlink/jsonf --message AddOrder --stripe A
     """
     start_log(LogSettings(level="warning"))
+    allow_files(ServerSettings().connections_max + FILES_BESIDE)
     with asyncio.Runner(loop_factory=loop_factory()) as runner, _folder() as folder:
         runner.run(_demo(folder, port, tickers, rate, seed, seconds))
 

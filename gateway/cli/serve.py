@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,6 +15,7 @@ import typer
 from gateway.app import Gateway
 from gateway.cli.examination import examine_here
 from gateway.cli.running import loop_factory
+from gateway.cli.unwise import FILES_BESIDE
 from gateway.errors import ConfigError
 from gateway.logs import set_level, start_log
 from gateway.net.health import DISTRIBUTION
@@ -43,6 +45,7 @@ def serve(
         raise ConfigError("\n".join(found.problems))
     settings = found.settings
     start_log(settings.log)
+    allow_files(settings.server.connections_max + FILES_BESIDE)
     log.info("event=starting version=%s pid=%d config=%s", version(DISTRIBUTION), os.getpid(), config)
     for warning in found.warnings:
         log.warning("event=unwise detail=%r", warning)
@@ -72,6 +75,13 @@ def _reload(gateway: Gateway, config: Path) -> None:
     if needs_restart:
         log.warning("event=restart-needed keys=%s", ", ".join(needs_restart))
     set_level(settings.log.level)
+
+
+def allow_files(needed: int) -> None:
+    """Be ready to open so many, if we may: shells and systemd begin with few, for old programs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
 
 
 def _say_where(gateway: Gateway) -> None:
