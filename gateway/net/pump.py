@@ -50,6 +50,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         self._stopped = False
+        self._keys_first = False
         # Bytes that the other side had taken, and when there were last more of them.
         self._taken_at = (0, self._loop.time())
 
@@ -102,14 +103,19 @@ class Pump:
         """Do one piece of what there is to do; whether there is more, and when the next is due."""
         until = inf
         try:
-            more, until = self._streams.advance(now, lambda: self._connection.writable, is_turn=is_turn)
-            if more:
-                return True, now
-            # What stops for want of room goes on when there is some.
-            if not self._connection.writable:
-                return False, inf
-            more, due = self._subscriptions.advance(now)
-            return more, min(until, due)
+            # The other first next time: single keys do not wait for a day that is replayed, nor it for them.
+            self._keys_first = not self._keys_first
+            for is_keys in (self._keys_first, not self._keys_first):
+                # What stops for want of room goes on when there is some.
+                if not self._connection.writable:
+                    return False, inf
+                if is_keys:
+                    more, due = self._subscriptions.advance(now)
+                else:
+                    more, due = self._streams.advance(now, lambda: self._connection.writable, is_turn=is_turn)
+                if more:
+                    return True, now
+                until = min(until, due)
         except TooSlow as exc:
             self._close(CloseCode.TOO_SLOW, str(exc))
         except BadRequest as exc:

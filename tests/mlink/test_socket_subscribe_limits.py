@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.raw_subscriber import TEXT, raw_subscriber
+from tests.fakes.raw_subscriber import frame as websocket_frame
+from tests.flow.pipe import frame
 from tests.mlink.conversation import FRAMED, PATHS, TICKERS, Talk, conversation
 from tests.mlink.test_socket_subscribe import asked
 
@@ -208,3 +211,31 @@ async def test_good_night_ends_subscriptions_with_a_word(tmp_path: Path) -> None
         ended = [await talk.answer("MLinkSubscribeCheckPt", state="Terminated") for _ in (1, 2)]
 
     assert [(each["sessionID"], each["subscribeID"]) for each in ended] == [(1, 5), (2, 6)]
+
+
+@pytest.mark.parametrize("receive_buffer_bytes", [0, 16_384])
+@pytest.mark.one_loop
+async def test_keys_do_not_wait_for_a_replay_on_the_same_connection(
+    tmp_path: Path, receive_buffer_bytes: int
+) -> None:
+    """However slowly it is read: whoever asked for a record waits for some pieces, not for the day."""
+    count = 30_000
+    small = {"write_buffer_high_bytes": 65_536, "write_buffer_low_bytes": 16_384}
+    requests = [
+        frame("MLinkStream", msgName="*", queryID=1, resume={"seqN": 1}),
+        frame("MLinkSubscribe", subscribeID=7, Subscribe=ALL[:1]),
+    ]
+    async with conversation(tmp_path, **small) as scene:
+        for _ in range(count // 1_000):
+            await scene.published(scene.market.take(1_000))
+        async with raw_subscriber(scene.gateway.port, receive_buffer_bytes=receive_buffer_bytes) as raw:
+            assert await raw.upgraded() == 101
+            await raw.send(b"".join(websocket_frame(TEXT, each.encode()) for each in requests))
+            sent = 0
+            while True:
+                _, payload = await raw.frame()
+                sent += payload.count(b'"src":"itch"')
+                if b'"mTyp":"MLinkSubscribeCheckPt"' in payload and b'"state":"Active"' in payload:
+                    break
+
+    assert sent < count // 2
