@@ -175,6 +175,21 @@ async def test_where(tmp_path: Path, where: str, expected: list[str]) -> None:
     assert [each["message"]["stock"] for each in scene.talk.data] == expected
 
 
+async def test_of_several_messages_a_filter_gives_those_that_have_its_fields(tmp_path: Path) -> None:
+    async with conversation(tmp_path) as scene:
+        talk = scene.talk
+        await talk.stream("*", where="roundLotSize:gt:0 | imbalanceDirection:ne:X", resume={"seqN": 1})
+        ack = await talk.answer("MLinkStreamAck")
+        await talk.stream("*", queryID=2, where="roundLotSize:gt:0", resume={"seqN": 1})
+        some = await talk.answer("MLinkStreamAck")
+        await talk.until_count(3)
+        await talk.beat()
+
+    assert ack["result"] == "Error", "no message has both"
+    assert some["result"] == "OK"
+    assert talk.names == ["StockDirectory"] * 3
+
+
 async def test_where_asks_for_the_ticker_of_a_message_that_carries_only_a_code(tmp_path: Path) -> None:
     async with conversation(tmp_path) as scene:
         await scene.talk.stream("OrderDelete", where="ticker.tk:eq:AMZN")
