@@ -27,6 +27,9 @@ HEARTBEATS_EACH_S = 1.0
 SERVERS_PATIENCE_S = 15.0
 # Readable by anybody, or writable by more than its owner. By its group a service may be given what it reads.
 WEAK_MODE = 0o037
+# Where engines mount secrets into a container. They keep the modes of a machine whose users are others, and nobody but
+# this process lives in there: closing such a file there would close it to the gateway.
+MOUNTED_SECRETS = Path("/run/secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,5 +176,7 @@ def _weak_files(settings: Settings, path: Path | None) -> Iterator[str]:
         if path is not None and feed.password_file is None and feed.password.get_secret_value():
             secret.append((path, f"the password of feed {feed.name}"))
     for file, what in secret:
-        if file is not None and file.exists() and (mode := stat.S_IMODE(file.stat().st_mode)) & WEAK_MODE:
+        if file is None or file.is_relative_to(MOUNTED_SECRETS) or not file.exists():
+            continue
+        if (mode := stat.S_IMODE(file.stat().st_mode)) & WEAK_MODE:
             yield f"{file}: mode = {mode:04o}: holds {what}, and is open to others; chmod 600 {file}"

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
+from gateway.cli import unwise
 from gateway.cli.check_config import check_config
 from gateway.cli.examination import Examination, examine
 from gateway.cli.unwise import Machine
@@ -485,6 +486,18 @@ def test_files_with_secrets_must_not_be_open_to_others(folder: Path, mode: int, 
         [str(folder / "keys.toml"), str(folder / "password")] if weak else []
     )
     assert all(f"mode = {mode:04o}" in line for line in told)
+
+
+def test_secrets_that_an_engine_mounts_have_the_modes_of_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # "chmod 600", done as told, would take the file from the user that the container runs as.
+    monkeypatch.setattr(unwise, "MOUNTED_SECRETS", folder)
+    (folder / "password").write_text("p")
+    for name in ("password", "keys.toml"):
+        (folder / name).chmod(0o644)
+
+    assert look(folder, feed('password_file = "password"')).warnings == []
 
 
 def test_a_right_that_leads_nowhere_is_warned_of(folder: Path) -> None:
