@@ -176,11 +176,12 @@ async def test_where(tmp_path: Path, where: str, expected: list[str]) -> None:
 
 
 async def test_of_several_messages_a_filter_gives_those_that_have_its_fields(tmp_path: Path) -> None:
+    wish: dict[str, Any] = {"delivery": "every", "resume": {"seqN": 1}}
     async with conversation(tmp_path) as scene:
         talk = scene.talk
-        await talk.stream("*", where="roundLotSize:gt:0 | imbalanceDirection:ne:X", resume={"seqN": 1})
+        await talk.stream("*", where="roundLotSize:gt:0 | imbalanceDirection:ne:X", **wish)
         ack = await talk.answer("MLinkStreamAck")
-        await talk.stream("*", queryID=2, where="roundLotSize:gt:0", resume={"seqN": 1})
+        await talk.stream("*", queryID=2, where="roundLotSize:gt:0", **wish)
         some = await talk.answer("MLinkStreamAck")
         await talk.until_count(3)
         await talk.beat()
