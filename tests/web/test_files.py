@@ -42,3 +42,32 @@ def test_the_vendored_library_comes_with_its_licence() -> None:
     assert "MIT License" in (vendor / "uplot-LICENSE.txt").read_text()
     assert "uPlot (v1.6.32)" in (vendor / "uplot.js").read_text()[:200]
     assert "uplot-LICENSE.txt" in {name.rpartition("/")[2] for name, _ in FILES.values()}
+
+
+def luminance(colour: str) -> float:
+    """Of #rrggbb, as WCAG reckons it."""
+    full = colour[1:] if len(colour) == 7 else "".join(sign * 2 for sign in colour[1:])
+    parts = (int(full[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_every_text_can_be_read_in_light_and_in_dark() -> None:
+    themes = re.findall(r":root[^{]*\{(.*?)\}", (WEB / "page.css").read_text(), re.S)
+    pairs = [
+        (text, paper)
+        for paper in ("paper", "panel")
+        for text in ("ink", "soft", "faint", "accent", "bid", "ask", "good", "warn", "bad")
+    ]
+    pale = []
+    for theme in themes:
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", theme))
+        for text, paper in [*pairs, ("on-accent", "accent")]:
+            dark, light = sorted((luminance(colours[text]), luminance(colours[paper])))
+            if (light + 0.05) / (dark + 0.05) < 4.5:
+                pale.append(f"{text} {colours[text]} on {paper} {colours[paper]}")
+
+    assert len(themes) == 2
+    assert pale == []

@@ -3,6 +3,9 @@
 
 import { clock, colour, onTheme } from "./dom.js";
 
+// How wide a time is.
+const CLOCK_PX = 50;
+
 export class Chart {
   /**
    * `value` writes a number for the legend and the axis; at least `spanS` seconds are shown, up to the newest. With
@@ -94,7 +97,7 @@ export class Chart {
         cursor: { y: false, points: { size: 6 }, drag: { x: false } },
         scales: { x: { time: true, range: (_, least, most) => [Math.min(least, most - this.spanS), most] }, y: { range } },
         axes: [
-          { ...axis, space: 70, size: 30, values: (_, ticks) => ticks.map((at) => clock(at * 1000)) },
+          { ...axis, space: 70, size: 30, values: (plot, ticks) => ticks.map((at) => (isCut(plot, at) ? "" : clock(at * 1000))) },
           { ...axis, size: 64, side: this.last ? 1 : 3, values: (_, ticks) => ticks.map(this.value) },
         ],
         series: [
@@ -117,6 +120,12 @@ export class Chart {
     // How many lines the legend takes is known now.
     this._resize();
   }
+}
+
+/** Whether a time on the axis would stand beyond the chart's edge. */
+function isCut(plot, at) {
+  const middle = plot.valToPos(at, "x") + plot.bbox.left / devicePixelRatio;
+  return middle < CLOCK_PX / 2 || middle > plot.width - CLOCK_PX / 2;
 }
 
 /** The area under a line: its colour, fading out. */

@@ -35,7 +35,11 @@ export class Feeds {
 
   /** Nothing is known any more: a hole in the lines, not the last number for ever. */
   lose() {
-    for (const row of this._rows.values()) for (const at of [4, 5]) say(row[at], "–");
+    for (const [, state, , , ...numbers] of this._rows.values()) {
+      state.firstChild.dataset.state = "";
+      say(state.lastChild, "not known");
+      for (const cell of numbers.slice(0, 3)) say(cell, "–");
+    }
     say($("rate-now"), "");
   }
 
