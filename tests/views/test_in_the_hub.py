@@ -244,6 +244,80 @@ def test_readers_far_from_each_other_do_not_take_each_others_books(rigs: Any) ->
     assert len(rebuilds) == 0
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_readers_that_come_stall_and_go_at_random_get_what_live_ones_got(rigs: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    rig = rigs(
+        replace(
+            SMALL,
+            recent_views=chance.choice((1, 5, 40, 1_000)),
+            view_engines=chance.choice((1, 2, 4)),
+            view_states_bytes=chance.choice((1, 50_000, 1 << 20)),
+            shared_pieces_bytes=chance.choice((0, 3_000, 1 << 20)),
+        )
+    )
+    rig.roll("S1")
+    live = {name: rig.open(name) for name in NAMES[:3]}
+    rig.run(*live.values())
+    made = Market(4, seed)
+    publish(rig, made.opening(), size=chance.choice((7, 60)))
+    late: list[tuple[str, Position, Stream]] = []
+
+    def come() -> None:
+        name = chance.choice(NAMES[:3])
+        session, next_seq = chance.choice([("S1", ends["S1"]), *ends.items()])
+        begin = Position(session, chance.randint(max(1, next_seq - chance.choice((10, 500))), next_seq))
+        late.append((name, begin, rig.open(name, resume={"itch": begin})))
+
+    ends: dict[str, int] = {}
+    for turn in range(250):
+        ends[rig.journals["itch"].position().session] = position_of(rig)
+        match chance.choice("ppccssssssssdxlr" if turn < 200 else "s"):
+            case "p":
+                publish(rig, made.take(chance.randint(1, 60)), size=chance.choice((1, 7, 60)))
+            case "c":
+                come()
+            case "d":
+                rig.hub.channels["itch"].dump()
+            case "l" if chance.random() < 0.3:
+                rig.lose(chance.randint(1, 5))
+            case "r" if chance.random() < 0.1 and len(ends) == 1:
+                rig.roll("S2")
+            case "x" if late:
+                _, _, stream = late.pop(chance.randrange(len(late)))
+                rig.hub.close(stream)
+            case _:
+                for _, _, stream in chance.sample(late, min(len(late), 3)):
+                    stream.sink.stalled = not stream.is_live and chance.random() < 0.2
+                    if not stream.sink.stalled:
+                        stream.sink.read_on()
+                        rig.hub.step(stream)
+    for _, _, stream in late:
+        stream.sink.read_on()
+    in_turns(rig, [stream for _, _, stream in late])
+    publish(rig, made.take(30))
+
+    everything = {name: records(stream.sink) for name, stream in live.items()}
+    for name, begin, stream in late:
+        behind = [each for each in everything[name] if place_of(each) >= (begin.session, begin.next_seq)]
+        assert records(stream.sink) == behind, (name, begin)
+    assert len(rig.hub.channels["itch"].views.rebuilds) == 0
+    assert rig.hub.channels["itch"].views.rebuilds.waiting == 0
+
+
+def position_of(rig: Rig) -> int:
+    return int(rig.hub.channels["itch"].position.next_seq)
+
+
+def records(sink: PretendedSink) -> list[dict[str, Any]]:
+    """What was received, without notices."""
+    return [each for each in received(sink) if "seqN" in each["header"]]
+
+
+def place_of(message: dict[str, Any]) -> tuple[str, int]:
+    return message["header"]["ses"], message["header"]["seqN"]
+
+
 def test_an_engine_whose_reader_has_stopped_is_given_to_who_waits(rigs: Any) -> None:
     rig = rigs(REBUILT)
     rig.roll("S1")
