@@ -15,6 +15,11 @@ _BY_DATE = (9, 10)
 
 def pair_error(certificate: Path, key: Path | None) -> str | None:
     """Why the two can't be used together; None if they can."""
+    for file in (certificate, key or certificate):
+        try:
+            file.open("rb").close()
+        except OSError as exc:
+            return f"{file} can't be read ({exc.strerror}); let the service read it"
     try:
         _with_pair(ssl.PROTOCOL_TLS_SERVER, certificate, key)
     except (OSError, ValueError) as exc:

@@ -26,6 +26,7 @@ from gateway.errors import ConfigError
 from gateway.net.access import TokenVerifier
 from gateway.net.access.keys import KeyEntry, read_key_file
 from gateway.settings import EndpointSettings, FeedSettings, ServerSettings, Settings, load_settings
+from gateway.settings.types import may_be_there
 from gateway.stripes import StripeTable
 from gateway.views import ViewedCodecs
 
@@ -58,7 +59,7 @@ def examine(path: Path | None, environ: Mapping[str, str], machine: Machine = NO
     with _collecting(found):
         found.stripes = StripeTable.load(settings.stripes.file)
     with _collecting(found):
-        if settings.keys.file.exists():
+        if may_be_there(settings.keys.file):
             found.keys = read_key_file(settings.keys.file).keys
     with _collecting(found):
         if settings.jwt.enabled:

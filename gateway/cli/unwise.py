@@ -3,6 +3,7 @@
 Knows what was loaded, and what it is told of the machine; finds no errors and changes nothing.
 """
 
+import os
 import resource
 import shutil
 import stat
@@ -48,7 +49,8 @@ def this_machine() -> Machine:
     """The machine and the process that we are."""
     return Machine(
         time.time(),
-        resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        # The hard limit: up to that, a start raises the other by itself.
+        resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         lambda folder: shutil.disk_usage(folder).free,
     )
 
@@ -113,7 +115,7 @@ def _unwise_server(settings: Settings, file: str, files_max: int | None) -> Iter
         yield line_of(file, "server.query_key_allowed", True, "keys in addresses end in the logs of proxies")
     needed = server.connections_max + FILES_BESIDE
     if files_max is not None and needed > files_max:
-        remedy = f"the process may open {files_max} files; allow {needed} or more (ulimit -n, LimitNOFILE)"
+        remedy = f"the process may open {files_max} files; allow {needed} or more (ulimit -Hn, LimitNOFILE)"
         yield line_of(file, "server.connections_max", server.connections_max, remedy)
     if not settings.feeds:
         yield line_of(file, "feeds", [], "nothing will be received; add a [[feeds]]")
@@ -176,7 +178,7 @@ def _weak_files(settings: Settings, path: Path | None) -> Iterator[str]:
         if path is not None and feed.password_file is None and feed.password.get_secret_value():
             secret.append((path, f"the password of feed {feed.name}"))
     for file, what in secret:
-        if file is None or file.is_relative_to(MOUNTED_SECRETS) or not file.exists():
+        if file is None or file.is_relative_to(MOUNTED_SECRETS) or not os.path.exists(file):
             continue
         if (mode := stat.S_IMODE(file.stat().st_mode)) & WEAK_MODE:
             yield f"{file}: mode = {mode:04o}: holds {what}, and is open to others; chmod 600 {file}"

@@ -58,11 +58,11 @@ class Settings(Section):
                 yield Conflict(
                     (f"feeds.{at}.name",), "two feeds have this name (case does not count); rename one"
                 )
-        if not self.server.open_access and not self.jwt.enabled and not self.keys.file.is_file():
+        if not self.server.open_access and not self.jwt.enabled and not os.path.isfile(self.keys.file):
             yield Conflict(
                 ("server.open_access", "jwt.algorithms", "keys.file"),
-                f"nobody could log on: there is no key file {self.keys.file} and [jwt] is off; add a key with"
-                " `gateway keys add`, or write open_access = true to let everybody in who can reach"
+                f"nobody could log on: {self.keys.file} is no file that can be seen, and [jwt] is off; add a"
+                " key with `gateway keys add`, or write open_access = true to let everybody in who can reach"
                 f" {self.server.host}",
             )
 

@@ -5,6 +5,7 @@ an error names the right culprit. (pydantic-settings does neither for the items 
 """
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -222,6 +223,12 @@ def read_secret_files(raw: Raw) -> None:
                 secret = file.read(SECRET_MAX + 1).decode("ascii").rstrip("\r\n")
         except (FileNotFoundError, IsADirectoryError):
             continue  # Told when the path itself is checked.
+        except PermissionError as exc:
+            if not os.path.isfile(path):
+                continue  # So is a closed folder.
+            told = f"can't be read ({exc.strerror}); let the service read it"
+            raw.wrong(raw.origin(loc), loc, shown("", named), told)
+            continue
         except (OSError, UnicodeDecodeError) as exc:
             what = exc.strerror if isinstance(exc, OSError) else "it is not ASCII text"
             remedy = (

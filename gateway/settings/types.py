@@ -53,14 +53,25 @@ def _to_path(value: Any, info: ValidationInfo) -> Any:
     return (info.context or {}).get(BASE, Path()) / value
 
 
+def may_be_there(path: Path) -> bool:
+    """False only where it is seen that there is nothing: in a closed folder nobody sees."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
 def _to_existing_file(value: Any, info: ValidationInfo) -> Any:
     path = _to_path(value, info) if value is not None else None
-    if path is not None and path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file in it")
-    if path is not None and not path.is_file():
-        raise ValueError(
-            f"there is no file {path}; correct the path (relative ones start from this file's folder)"
-        )
+    try:
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file in it")
+        if path is not None and not path.is_file():
+            raise ValueError(
+                f"there is no file {path}; correct the path (relative ones start from this file's folder)"
+            )
+    except OSError as exc:
+        raise ValueError(f"{path} can't be seen ({exc.strerror}); let the service into its folder") from exc
     return path
 
 
@@ -69,8 +80,11 @@ def _to_folder(value: Any) -> Any:
     if not isinstance(value, str | Path) or str(value) == "":
         raise ValueError('write a path as text, as in "var/journal"')
     folder = Path(value)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError("it is a file, and a folder is needed; choose another path")
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError("it is a file, and a folder is needed; choose another path")
+    except OSError as exc:
+        raise ValueError(f"can't be seen ({exc.strerror}); let the service into the folder above it") from exc
     return folder
 
 

@@ -8,6 +8,7 @@ from gateway.net.access.keys import KeyRing
 from gateway.net.access.origins import origin_allowed
 from gateway.net.access.tokens import TokenVerifier
 from gateway.settings import Settings
+from gateway.settings.types import may_be_there
 
 __all__ = [
     "OPEN_ACCESS",
@@ -35,7 +36,7 @@ class Authority:
     def load(cls, settings: Settings) -> "Authority":
         """Read keys and token keys; ConfigError if what is there is wrong. A key file may come later."""
         path = settings.keys.file
-        keys = KeyRing.load(path) if path.exists() else KeyRing(path, ())
+        keys = KeyRing.load(path) if may_be_there(path) else KeyRing(path, ())
         tokens = TokenVerifier.load(settings.jwt) if settings.jwt.enabled else None
         return cls(keys, tokens, open_access=settings.server.open_access)
 
