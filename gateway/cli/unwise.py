@@ -28,8 +28,8 @@ HEARTBEATS_EACH_S = 1.0
 SERVERS_PATIENCE_S = 15.0
 # Readable by anybody, or writable by more than its owner. By its group a service may be given what it reads.
 WEAK_MODE = 0o037
-# Where engines mount secrets into a container. They keep the modes of a machine whose users are others, and nobody
-# but this process lives in there: closing such a file there would close it to the gateway.
+# Where engines mount secrets into a container. They keep the modes of a machine whose users are others, and
+# nobody but this process lives in there: closing such a file there would close it to the gateway.
 MOUNTED_SECRETS = Path("/run/secrets")
 
 

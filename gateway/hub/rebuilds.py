@@ -152,9 +152,7 @@ class Rebuilds:
             if (each.session, each.names) == (position.session, names)
             and start <= each.next_seq <= position.next_seq
             and (
-                each.next_seq < each.goal
-                or each.users <= {who}
-                or position.next_seq - each.next_seq <= keep
+                each.next_seq < each.goal or each.users <= {who} or position.next_seq - each.next_seq <= keep
             )
         ]
         return max(found, key=lambda each: each.next_seq, default=None)
