@@ -53,7 +53,7 @@ FILES: Mapping[str, tuple[str, str]] = {
     "/vendor/uplot.css": ("vendor/uplot.css", CSS),
     "/vendor/uplot-LICENSE.txt": ("vendor/uplot-LICENSE.txt", PLAIN),
 }
-# A page of another site imports it only if it is told that it may; whether it may connect is a question apart.
+# A page of another site imports it only if it is told that it may; whether it may connect is another matter.
 FOR_ALL_SITES = "/client.js"
 METRICS = "/metrics"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
