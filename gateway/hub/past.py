@@ -1,8 +1,10 @@
 """What the bytes of sessions that are over mean, for who reads them again.
 
 Mostly it was saved at the session's end. It was not where a crash came in between, where the disk was too
-busy, or where a repair took the end; then the session is read from its beginning, a slice in each turn of
-those who wait for it. Knows the journal's reader and directories; knows nothing of streams.
+busy, or where a repair took the end; then the session is read from its beginning. Either is done by pieces,
+one in each turn of those who wait for it.
+
+Knows the journal's reader and directories; knows nothing of streams.
 """
 
 from collections import OrderedDict
@@ -11,18 +13,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.decode import Codecs, Directory, MessageCodec
-from gateway.errors import BadRequest
+from gateway.errors import JournalError
 from gateway.hub.context import SessionContext
 from gateway.hub.router import Router
-from gateway.hub.saved_state import directory_in
+from gateway.hub.saved_state import directory_json, directory_of
 from gateway.stripes import StripeTable
 from gateway.values import Block, Gap, Position
 
 # Sessions whose meaning is at hand; it has some megabytes. Of more, the one not read for longest is looked
 # up again.
 CONTEXTS_MAX = 8
-# How much of a session is read in one turn when its directory has to be found: about a millisecond.
-SLICE_BYTES = 128 << 10
+# How much of a session is read in one turn when its directory has to be found: some milliseconds at most.
+SLICE_BYTES = 32 << 10
 # Directories that were found so, which cost minutes; more, and the oldest has to be found again.
 FOUND_MAX = 16
 
@@ -56,10 +58,14 @@ class _Search:
     router: Router
 
 
+# How far somebody came who seeks a session: its saved directory, the search for one, or what was found.
+_Sought = bytes | _Search | Directory
+
+
 class Past:
     """The contexts of sessions that are over: few at hand, each of the journal's to be had.
 
-    One search at most for each session whose state was not saved; who waits for it moves it on.
+    What is sought is sought once for all who wait for it, and by the turns of whoever does.
     """
 
     def __init__(self, feed: str, codecs: Codecs, stripes: StripeTable, reader: BlockReader | None) -> None:
@@ -69,7 +75,8 @@ class Past:
         self._reader = reader
         # Least recently read first.
         self._contexts: OrderedDict[str, SessionContext] = OrderedDict()
-        self._searches: dict[str, _Search] = {}
+        self._sought: dict[str, _Sought] = {}
+        # By searching, the oldest first.
         self._found: OrderedDict[str, Directory] = OrderedDict()
 
     def add(self, context: SessionContext) -> None:
@@ -88,58 +95,28 @@ class Past:
     def seek(self, session: str) -> None:
         """Bring what `find` gives nearer by one piece of work. Raises what the reader raises."""
         assert self._reader is not None, "whoever reads what is over has a journal"
-        directory = self._found.get(session)
-        if directory is None and session not in self._searches:
-            directory = self._saved(session)
-        if directory is None:
-            directory = self._searched(session)
-        if directory is not None:
-            self.add(SessionContext(session, directory, self._stripes))
+        sought = self._sought.pop(session, None) or self._found.get(session)
+        match sought:
+            case None:
+                saved = self._reader.state_at_end(session)
+                self._sought[session] = self._search(session) if saved is None else directory_json(saved)
+            case bytes():
+                try:
+                    self._sought[session] = directory_of(sought, self._codecs)
+                except ValueError:
+                    # The journal has all that it was made of.
+                    self._sought[session] = self._search(session)
+            case _Search():
+                self._sought[session] = self._searched(sought, session, self._reader)
+            case Directory():
+                self.add(SessionContext(session, sought, self._stripes))
 
     def restripe(self) -> None:
         """The table of stripes has changed."""
         for context in self._contexts.values():
             context.restripe()
 
-    def _saved(self, session: str) -> Directory | None:
-        assert self._reader is not None
-        saved = self._reader.state_at_end(session)
-        if saved is None:
-            return None
-        try:
-            return directory_in(saved, self._codecs)
-        except ValueError:
-            # The journal has all that it was made of.
-            return None
-
-    def _searched(self, session: str) -> Directory | None:
-        """The directory, once the session has been read to its end."""
-        assert self._reader is not None
-        search = self._searches.get(session)
-        if search is None:
-            search = self._searches[session] = self._begun(session)
-        try:
-            items = self._reader.read(Position(session, search.next_seq), SLICE_BYTES)
-        except BadRequest:
-            # It has aged out meanwhile.
-            del self._searches[session]
-            raise
-        if items and items[0].session == session:
-            for item in items:
-                if isinstance(item, Gap):
-                    search.next_seq = item.to_seq + 1
-                else:
-                    if not search.router.learns_nothing(item.raw):
-                        search.router.route(item, search.context, 0)
-                    search.next_seq = item.next_seq
-            return None
-        del self._searches[session]
-        directory = self._found[session] = search.context.directory
-        if len(self._found) > FOUND_MAX:
-            self._found.popitem(last=False)
-        return directory
-
-    def _begun(self, session: str) -> _Search:
+    def _search(self, session: str) -> _Search:
         assert self._reader is not None
         context = SessionContext(session, Directory(self._codecs), self._stripes)
 
@@ -148,3 +125,25 @@ class Past:
                 context.learn(raw[start:end], seq)
 
         return _Search(self._reader.first_seq(session), context, Router(self._feed, self._codecs, learn))
+
+    def _searched(self, search: _Search, session: str, reader: BlockReader) -> _Search | Directory:
+        """The search a slice further; the directory, once the session has been read to its end."""
+        try:
+            items = reader.read(Position(session, search.next_seq), SLICE_BYTES)
+        except JournalError:
+            # Whoever tries again need not begin anew; of what has aged out, nobody does.
+            self._sought[session] = search
+            raise
+        if not items or items[0].session != session:
+            directory = self._found[session] = search.context.directory
+            if len(self._found) > FOUND_MAX:
+                self._found.popitem(last=False)
+            return directory
+        for item in items:
+            if isinstance(item, Gap):
+                search.next_seq = item.to_seq + 1
+            else:
+                if not search.router.learns_nothing(item.raw):
+                    search.router.route(item, search.context, 0)
+                search.next_seq = item.next_seq
+        return search

@@ -53,11 +53,16 @@ def read_back(saved: bytes, codecs: Codecs) -> tuple[int, Directory, Records]:
         raise ValueError(f"the saved state can't be read: {exc!r}") from exc
 
 
-def directory_in(saved: bytes, codecs: Codecs) -> Directory:
-    """The directory alone, at the cost of no record. ValueError when the bytes are not a state."""
+def directory_json(saved: bytes) -> bytes:
+    """The front of a state, which has the directory: little beside a day's records."""
+    return saved.partition(_RECORDS)[0] + b"}"
+
+
+def directory_of(json: bytes, codecs: Codecs) -> Directory:
+    """The directory out of that. ValueError when it is none."""
     try:
         directory = Directory(codecs)
-        directory.load(orjson.loads(saved.partition(_RECORDS)[0] + b"}")["directory"])
+        directory.load(orjson.loads(json)["directory"])
         return directory
     except (KeyError, TypeError, AttributeError, ValueError) as exc:
         raise ValueError(f"the saved state can't be read: {exc!r}") from exc
