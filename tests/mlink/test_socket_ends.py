@@ -148,3 +148,28 @@ async def test_bytes_sent_are_those_on_the_wire(tmp_path: Path, path: str) -> No
 
     assert b'"numBytesSent":%d,' % size in message
     assert b'"numMessagesSent":%d,' % data in message
+
+
+@pytest.mark.one_loop
+async def test_checkpoints_that_answer_tell_where_the_time_went_and_others_do_not(tmp_path: Path) -> None:
+    async with conversation(tmp_path) as scene:
+        talk = scene.talk
+        await talk.stream("StockDirectory", queryID=1, activeLatency=0)
+        begin = await talk.checkpoint("Begin")
+        answers = [await talk.checkpoint(state) for state in ("Active", "Complete")]
+        await scene.published([scene.opening[1]])
+        await talk.ask("MLinkSignalReady", signalID=3)
+        answers.append(await talk.checkpoint("Active", signalID=3))
+        await talk.stream("AddOrder", queryID=2, coverage=True)
+        await talk.checkpoint("Complete")
+        await scene.published([each for each in scene.market.take(50) if each[:1] == b"A"])
+        batch = await talk.checkpoint("Active", queryID=2)
+        await talk.ask("MLinkStream", queryID=2, unsubscribe="Yes")
+        ended = await talk.checkpoint("Terminated")
+
+    for each in answers:
+        waited, sending, whole = (float(each[f"{part}Elapsed"]) for part in ("wait", "send", "query"))
+        assert whole == pytest.approx(waited + sending, abs=2e-6)
+        assert 0 < sending <= whole
+    for each in (begin, batch, ended):
+        assert not [name for name in each if name.endswith("Elapsed")]
