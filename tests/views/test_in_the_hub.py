@@ -225,6 +225,25 @@ def in_turns(rig: Rig, streams: list[Stream], turns_max: int = 20_000) -> None:
         assert turns < turns_max
 
 
+@pytest.mark.parametrize("before", range(1, 30))
+def test_who_comes_a_little_before_what_is_kept_of_a_rebuild_misses_nothing(rigs: Any, before: int) -> None:
+    rig = rigs(replace(SMALL, recent_views=10))
+    rig.roll("S1")
+    live = rig.open("StockBookQuote")
+    rig.run(live)
+    publish(rig, market(500))
+    first = rig.open("StockBookQuote", resume={"itch": Position("S1", 300)})
+    while not first.sink.messages():
+        rig.hub.step(first)
+
+    second = rig.open("StockBookQuote", resume={"itch": Position("S1", 300 - before)})
+    in_turns(rig, [second, first])
+
+    everything = received(live.sink)
+    for stream, begin in ((first, 300), (second, 300 - before)):
+        assert received(stream.sink) == [each for each in everything if each["header"]["seqN"] >= begin]
+
+
 def test_readers_far_from_each_other_do_not_take_each_others_books(rigs: Any) -> None:
     rig = rigs(replace(SMALL, recent_views=5, view_engines=2))
     rig.roll("S1")
