@@ -254,6 +254,9 @@ class Subscriber:
         elif not await self._charge(found):
             self._close(CloseCode.TOO_MANY_CONNECTIONS, f"{found.connections_max} are allowed")
         else:
+            if self.access is not None and self.access.holder != found.holder:
+                # Nobody would look any more at whether the key that began them is still good.
+                self._end_all()
             self.access = found
             log.info("event=logged-on peer=%s subscriber=%d holder=%s", peer, self.number, found.holder)
             self._perform(self._session.logged_on())

@@ -161,6 +161,39 @@ async def test_row_32_a_key_revoked_while_connected_closes_the_connection(tmp_pa
     assert "revoked" in reason
 
 
+async def test_row_32_what_a_first_key_began_ends_when_another_key_logs_on(tmp_path: Path) -> None:
+    """Only the last key is looked at from then on: the first may be revoked, or have seen more."""
+    write_keys(tmp_path)
+    market = Market(10, seed=4)
+    async with Exchange() as exchange:
+        configured = settings(tmp_path, feed_settings(exchange.port), open_access=False, heartbeat_s=0.1)
+        async with (
+            running(configured) as gateway,
+            reader(gateway, additional_headers=bearer(KEY)) as holder,
+        ):
+            await holder.stream("AddOrder", queryID=1)
+            await holder.until_control("MLinkStreamCheckPt", state="Complete")
+            items = [{"msgName": "StockDirectory", "msgPKey": "AAPL"}]
+            await holder.ask("MLinkSubscribe", subscribeID=2, activeLatency=1, Subscribe=items)
+            await holder.until_control("MLinkSubscribeCheckPt", state="Active")
+            await holder.ask("MLinkLogon", apiKey=KEY)
+            await holder.ask("MLinkStream", msgName="Trade", queryID=3)
+            await holder.until_control("MLinkStreamCheckPt", state="Complete", queryID=3)
+            same = [each["message"].get("state") for each in holder.control]
+            await holder.ask("MLinkLogon", apiKey=OTHER_KEY)
+            streams = [await holder.until_control("MLinkStreamCheckPt", state="Terminated", queryID=1)]
+            streams.append(await holder.until_control("MLinkStreamCheckPt", state="Terminated", queryID=3))
+            subscription = await holder.until_control("MLinkSubscribeCheckPt", state="Terminated")
+            exchange.extend([*market.opening(), *market.take(200)])
+            await holder.stream("SystemEvent", queryID=4, resume={"seqN": 1})
+            await holder.until_count(3)
+
+    assert "Terminated" not in same, "the same key again changes nothing"
+    assert [each["queryID"] for each in streams] == [1, 3]
+    assert subscription["subscribeID"] == 2
+    assert {each["header"]["mTyp"] for each in holder.data} == {"SystemEvent"}
+
+
 async def test_row_32_a_key_that_may_see_less_than_before_closes_the_connection(tmp_path: Path) -> None:
     write_keys(tmp_path)
     async with (
