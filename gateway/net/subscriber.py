@@ -32,7 +32,7 @@ from gateway.mlink.choices import StreamResult, SubscribeState
 from gateway.mlink.close_codes import REASONS, CloseCode
 from gateway.mlink.limits import SessionLimits
 from gateway.mlink.session import SubscriberSession
-from gateway.net.access import Access, Authority
+from gateway.net.access import OPEN_ACCESS, Access, Authority
 from gateway.net.access import Refused as AccessRefused
 from gateway.net.feed_values import FeedNotice
 from gateway.net.notices import TOLD, Standing
@@ -254,7 +254,8 @@ class Subscriber:
         elif not await self._charge(found):
             self._close(CloseCode.TOO_MANY_CONNECTIONS, f"{found.connections_max} are allowed")
         else:
-            if self.access is not None and self.access.holder != found.holder:
+            before = self.access
+            if before is not None and before is not OPEN_ACCESS and before.holder != found.holder:
                 # Nobody would look any more at whether the key that began them is still good.
                 self._end_all()
             self.access = found

@@ -186,3 +186,18 @@ async def test_a_key_of_some_stripes_gets_no_others_whatever_it_asks_for(tmp_pat
     assert [each["message"]["stock"] for each in scene.talk.data] == ["AAPL"]
     assert refused["result"] == "Error"
     assert "may not see A2; it may see A1" in refused["detail"]
+
+
+@pytest.mark.one_loop
+async def test_where_everybody_may_enter_a_logon_ends_nothing(tmp_path: Path) -> None:
+    key = add_key(tmp_path)
+    async with conversation(tmp_path) as scene:
+        talk = scene.talk
+        await talk.stream("AddOrder", queryID=1)
+        await talk.checkpoint("Complete")
+        for credential in ("a-guess", key):
+            await talk.ask("MLinkLogon", apiKey=credential)
+            await talk.answer("MLinkAdmin", state="LoggedOn")
+        left = [each["queryID"] for each in (await talk.heartbeat())["positions"]]
+
+    assert left == [1]
