@@ -16,6 +16,8 @@ from tests.flow.pipe import feed_settings, reader, running, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 5_000.0
+# This is about what is had, not about how fast.
+PATIENCE_S = 90.0
 
 
 async def back_up(journal: Path, backup: Path) -> tuple[int, str]:
@@ -50,13 +52,13 @@ async def test_a_copy_made_under_load_is_whole_and_a_gateway_goes_on_from_it(tmp
     async with Exchange(messages=Market(50, seed=3).messages(), pace=by_rate(RATE)) as exchange:
         async with running(settings(old, feed_settings(exchange.port))) as gateway, reader(gateway) as first:
             await first.stream("*", resume={"seqN": 1})
-            await first.until_count(3_000)
+            await first.until_count(1_000, PATIENCE_S)
             code, said = await back_up(old / "journal", new / "journal")
             assert code == 0, said
             # It was running all the while.
             with JournalReader(new / "journal", "itch") as copied:
                 (info,) = copied.sessions()
-            await first.until_count(info.next_seq + 1_000)
+            await first.until_count(info.next_seq + 300, PATIENCE_S)
         verified, told = await command("journal", "verify", str(new / "journal"))
 
         # Somewhere else, on the copy, with the same exchange.
@@ -65,9 +67,9 @@ async def test_a_copy_made_under_load_is_whole_and_a_gateway_goes_on_from_it(tmp
             reader(restored) as second,
         ):
             await second.stream("*", resume={"seqN": 1})
-            await second.until_count(info.next_seq + 1_000)
+            await second.until_count(info.next_seq + 300, PATIENCE_S)
 
-    assert info.next_seq > 3_000, "what subscribers had when it began is in it"
+    assert info.next_seq > 1_000, "what subscribers had when it began is in it"
     assert (verified, told.count("\n")) == (0, 1), told
     assert second.numbers == list(range(1, len(second.numbers) + 1))
     had = min(len(first.data), len(second.data))
