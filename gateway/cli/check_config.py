@@ -19,7 +19,8 @@ def _summary(found: Examination, settings: Settings, console: Console) -> None:
     server = settings.server
     scheme = "wss" if server.tls_certificate_file else "ws"
     host = escape(f"[{server.host}]" if ":" in server.host else server.host)
-    who = [f"{sum(each.revoked is None for each in found.keys)} keys"]
+    usable = sum(each.revoked is None for each in found.keys)
+    who = [f"{usable} key{'s' * (usable != 1)}"]
     who += ["tokens"] if settings.jwt.enabled else []
     who = ["everybody, without a key"] if server.open_access else who
     console.print(f"[bold]Subscribers[/]  {scheme}://{host}:{server.port}, let in: {', '.join(who)}")

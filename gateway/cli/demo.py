@@ -56,7 +56,10 @@ def demo(
 ) -> None:
     """Show the gateway at work: a made-up market of well-known tickers, streamed to whoever connects.
 
-    Nothing leaves this machine, and no key is needed. Open the printed page, or stream from another terminal:
+    Nothing leaves this machine, and no key is needed. The journal grows by some
+    7 MB a minute, in the folder for temporary files, and goes with the demo.
+
+    Open the printed page, or stream from another terminal:
 
         gateway subscribe ws://127.0.0.1:8765/mlink/jsonf --message AddOrder --stripe A
     """
@@ -104,6 +107,14 @@ async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, s
         await gateway.run(ready=lambda gateway: _welcome(gateway, tickers, rate))
 
 
+def _called() -> str:
+    """How this program was called, for what to call next."""
+    called = sys.argv[0]
+    if Path(called).name == "__main__.py":
+        return f"{Path(sys.executable).name} -m gateway"
+    return "gateway" if shutil.which("gateway") == called else called
+
+
 def _shipped(name: str) -> str:
     """A file of the settings that come with the gateway."""
     found = [folder / name for folder in SHIPPED if (folder / name).is_file()]
@@ -120,6 +131,6 @@ def _welcome(gateway: Gateway, tickers: int, rate: float) -> None:
     console.print(f"  page     [cyan]{page}[/cyan]")
     console.print(f"  stream   [cyan]{stream}[/cyan]")
     console.print(f"  health   [cyan]{page}readyz[/cyan]\n")
-    command = f".venv/bin/gateway subscribe {stream} --message AddOrder --stripe A"
+    command = f"{_called()} subscribe {stream} --message AddOrder --stripe A"
     console.print(f"  try      {command}", soft_wrap=True)
     console.print("  end      Ctrl-C\n")

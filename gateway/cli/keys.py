@@ -40,7 +40,10 @@ HEADER = """\
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the keys of subscribers.")
 
 KeyFileOption = Annotated[
-    Path, typer.Option("--file", "-f", envvar="GATEWAY_KEYS__FILE", help="The key file, as in [keys] file.")
+    Path,
+    typer.Option(
+        "--file", "-f", envvar="GATEWAY_KEYS__FILE", help="The key file, `file` of `keys` in the settings."
+    ),
 ]
 DEFAULT_FILE = Path("config/keys.toml")
 

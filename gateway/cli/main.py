@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 your input.
 """
 
+import inspect
 import sys
 
 import typer
@@ -31,6 +32,24 @@ for command in (demo, serve, status, reload, check_config, simulate, tail, subsc
     app.command()(command)
 app.add_typer(journal.app, name="journal")
 app.add_typer(keys.app, name="keys")
+
+
+def flowing(text: str) -> str:
+    """A docstring whose sentences fill whatever width the terminal has; what is indented stays as it is."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(each if each.startswith(" ") else each.replace("\n", " ") for each in paragraphs)
+
+
+def _let_help_flow(commands: typer.Typer) -> None:
+    for each in (*commands.registered_commands, commands.registered_callback):
+        if each is not None and each.callback is not None and each.callback.__doc__:
+            each.help = flowing(each.callback.__doc__)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _let_help_flow(group.typer_instance)
+
+
+_let_help_flow(app)
 
 
 def main() -> None:

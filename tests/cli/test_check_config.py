@@ -536,7 +536,7 @@ def test_the_summary_shows_feeds_stripes_and_gaps(folder: Path) -> None:
     code, output = run("--config", str(path))
 
     assert code == 0
-    assert "ws://[::1]:8765, let in: 1 keys" in output
+    assert "ws://[::1]:8765, let in: 1 key\n" in output
     assert "itch50 (23 messages)" in output
     assert "one 127.0.0.1:9000" in output
     assert "TSLAA up to ZZZZZZ" in output

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -63,6 +64,7 @@ async def test_it_says_where_it_is_and_whatever_signal_ends_it_it_leaves_nothing
 
     assert "page     http://127.0.0.1:" in said
     assert folder.name.startswith("soup-gateway-demo-")
+    assert re.search(r"try +python\S* -m gateway subscribe ws://127.0.0.1:\d+/mlink/jsonf", said), said
     assert code == 0
     assert things_in(tmp_path) == set()
 
