@@ -57,6 +57,21 @@ async def test_a_key_that_may_not_replay_has_a_page_without_a_past(tmp_path: Pat
     assert told == "Nothing to tell."
 
 
+async def test_who_may_not_monitor_sees_that_messages_come(tmp_path: Path) -> None:
+    async with a_market(tmp_path) as (_, url), chromium() as browser:
+        page = await browser.open("about:blank")
+        # As through a proxy: not from this machine.
+        await page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.7"})
+        await page.goto(url)
+        await until(page, says("#feed-rows", "receiving"))
+        warned = await page.locator(
+            "#feed-rows .dot[data-state=warn], #feed-rows .dot[data-state=bad]"
+        ).count()
+
+    assert warned == 0
+    assert browser.errors == []
+
+
 async def test_a_ticker_that_is_not_there_is_said_to_be_not_there(tmp_path: Path) -> None:
     async with a_market(tmp_path) as (_, url), chromium() as browser:
         page = await browser.open(f"{url}#zzzz")

@@ -86,8 +86,7 @@ async def messages(*command: str, cwd: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("request_", [PLAIN, FULL], ids=["plain", "full"])
-@pytest.mark.parametrize("has_key", [False, True], ids=["open", "with a key"])
+@pytest.mark.parametrize(("request_", "has_key"), [(PLAIN, False), (FULL, True)], ids=["plain", "full"])
 async def test_each_runs_as_it_stands(
     node: str, tmp_path: Path, request_: dict[str, object], has_key: bool
 ) -> None:

@@ -56,6 +56,18 @@ export const clock = (date) => (date === undefined || Number.isNaN(Number(date))
 /** What somebody typed as a ticker: in capitals, unless they meant to mix (BACpB). */
 export const asTicker = (typed) => (typed === typed.toLowerCase() ? typed.toUpperCase() : typed);
 
+/** Where a ticker is listed, by the code of its directory message. */
+export const MARKETS = {
+  Q: "Nasdaq Global Select",
+  G: "Nasdaq Global Market",
+  S: "Nasdaq Capital Market",
+  N: "NYSE",
+  A: "NYSE American",
+  P: "NYSE Arca",
+  Z: "Cboe BZX",
+  V: "IEX",
+};
+
 /** A value of a `where` as it stands, whatever signs it has. */
 export const quoted = (value) => `"${value.replaceAll('"', '""')}"`;
 

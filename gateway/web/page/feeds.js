@@ -5,7 +5,7 @@ import { $, age, count, make, say, short } from "./dom.js";
 
 const SHOWN_S = 300;
 const SPAN_S = 60;
-const STATES = { streaming: "good", "logging in": "warn", dialling: "warn", waiting: "bad", stopped: "bad" };
+const STATES = { streaming: "good", receiving: "good", "logging in": "warn", dialling: "warn", waiting: "bad", stopped: "bad" };
 // How much of a stripe's new rate is shown at once: the bars glide.
 const FRESH = 0.4;
 
@@ -54,10 +54,10 @@ export class Feeds {
       this._rows.set(name, cells);
     }
     const [title, state, session, next, speed, megabytes, last, gaps, reconnects, endpoint] = cells;
-    // Who may not monitor is told nothing of a feed's health; then there is nothing to warn of.
-    const word = health.paused ? "paused" : health.stale ? "stale" : (health.state ?? "not told");
+    // Who may not monitor is told nothing of a feed's health, but sees whether messages come.
+    const word = health.paused ? "paused" : health.stale ? "stale" : (health.state ?? (perSecond > 0 ? "receiving" : "not told"));
     say(title, name);
-    state.firstChild.dataset.state = health.paused ? "bad" : health.stale ? "warn" : health.state ? (STATES[word] ?? "warn") : "";
+    state.firstChild.dataset.state = health.paused ? "bad" : health.stale ? "warn" : word === "not told" ? "" : (STATES[word] ?? "warn");
     say(state.lastChild, word);
     state.title = health.detail ?? "";
     say(session, stats.session || "–");

@@ -1,6 +1,6 @@
 /** The ticker search: a combobox over the gateway's directory, asked for by its beginning. */
 
-import { $, asTicker, make, quoted } from "./dom.js";
+import { $, MARKETS, asTicker, make, quoted } from "./dom.js";
 
 const SHOWN_MAX = 12;
 const WAIT_MS = 120;
@@ -65,7 +65,7 @@ export class Search {
     this._offeredFor = text;
     this._list.replaceChildren(
       ...found.map(({ stock, marketCategory }, at) => {
-        const item = make("li", { role: "option", id: `search-${at}`, "aria-selected": "false", text: stock }, make("small", { text: marketCategory ?? "" }));
+        const item = make("li", { role: "option", id: `search-${at}`, "aria-selected": "false", text: stock }, make("small", { text: MARKETS[marketCategory] ?? "" }));
         item.dataset.ticker = stock;
         item.addEventListener("pointerdown", (event) => {
           event.preventDefault();

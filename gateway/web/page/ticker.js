@@ -7,7 +7,7 @@
 
 import { BOOK_MESSAGES, Book, PRINT_MESSAGES } from "./book.js";
 import { Chart } from "./chart.js";
-import { $, asTicker, average, clock, count, make, price, quoted, say, short, throttled } from "./dom.js";
+import { $, MARKETS, asTicker, average, clock, count, make, price, quoted, say, short, throttled } from "./dom.js";
 import { replay } from "./history.js";
 
 const LEVELS = 10;
@@ -18,7 +18,6 @@ const PAINT_MS = 200;
 // The first ticker shown is the busiest among so many prints, or in so much time.
 const SAMPLE_PRINTS = 40;
 const SAMPLE_MS = 1_500;
-const MARKETS = { Q: "Nasdaq Global Select", G: "Nasdaq Global Market", S: "Nasdaq Capital Market", N: "NYSE", A: "NYSE American", P: "NYSE Arca", Z: "Cboe BZX", V: "IEX" };
 const STATES = { T: "trading", H: "halted", P: "paused", Q: "quotation only" };
 
 export class Ticker {
