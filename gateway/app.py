@@ -109,14 +109,17 @@ class Gateway:
         self._stopping.set()
 
     def reload(self, settings: Settings) -> list[str]:
-        """Take over keys, stripes and logins while all runs on; gives the keys that need a restart.
+        """Take over keys, stripes, logins and certificate while all runs on; gives what needs a restart.
 
         Raises ConfigError, and leaves all as it was, when a file is wrong. Running streams keep the stripes
         they asked for by name: from the next message on, and in every replay, it means what the table says.
         """
         stripes = StripeTable.load(settings.stripes.file)
+        renew = self._server.certificate_renewal() if self._hub is not None else None
         # Whether it has changed or not: a file that was found broken before must be told again.
         self._authority.reload()
+        if renew is not None:
+            renew()
         if self._hub is not None:
             # What was collected under the old table leaves first.
             self._hub.flush()

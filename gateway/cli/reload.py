@@ -1,4 +1,4 @@
-"""`gateway reload`: have the running gateway read keys, stripes, logins and log level again, without a break.
+"""`gateway reload`: have the running gateway read again what can change without a break.
 
 Finds the process by the lock on its journal, so that no stale number of a process is ever signalled.
 """
@@ -20,7 +20,7 @@ def reload(
         Path, typer.Option("--config", "-c", envvar="GATEWAY_CONFIG", help="The settings it runs with.")
     ] = Path("config/gateway.toml"),
 ) -> None:
-    """Have a running gateway read its keys, stripes, logins and log level again; no connection is dropped.
+    """Have a running gateway read keys, stripes, logins, certificate and log level again, and drop nobody.
 
     The files are checked first: if anything in them is wrong, nothing is sent and the exit code is 2. The
     gateway's log says what came of it. Sending SIGHUP to the process does the same without the check.

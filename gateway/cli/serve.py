@@ -38,7 +38,7 @@ def serve(
 
     Everything the settings name is read and checked before any socket opens; what is wrong is said with file,
     key and remedy, and the exit code is 2. A second signal ends at once. SIGHUP, or `gateway reload`, has it
-    read keys, stripes, logins and log level again.
+    read keys, stripes, logins, the server's certificate and the log level again.
     """
     found = examine_here(config)
     if found.problems or found.settings is None:

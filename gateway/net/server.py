@@ -89,6 +89,7 @@ class Server:
             Stats(hub, stripes, self._subscribers.values),
         )
         self._server: WebSocketServer | None = None
+        self._tls: ssl.SSLContext | None = None
         self.port = settings.port
 
     @property
@@ -98,7 +99,7 @@ class Server:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
-        tls = _tls(settings)
+        tls = self._tls = _tls(settings)
         more: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": settings.handshake_timeout_s}
         create: Any = partial(
             SubscriberConnection,
@@ -157,6 +158,16 @@ class Server:
         self._standing.note(feed, notice)
         for subscriber in list(self._subscribers.values()):
             subscriber.tell(feed, notice)
+
+    def certificate_renewal(self) -> Callable[[], None]:
+        """Check what the certificate's files hold by now (ConfigError); call what it gives to take it over.
+
+        Whoever connects from then on is shown the new one; whoever is connected notices nothing.
+        """
+        if self._tls is None:
+            return lambda: None
+        _tls(self._settings)
+        return partial(_load_pair, self._tls, self._settings)
 
     async def watch_keys(self, every_s: float) -> None:
         """Look at the key file now and then; who may not any more is closed."""
@@ -274,12 +285,18 @@ def _why(error: OSError) -> str:
             return str(error)
 
 
+def _load_pair(context: ssl.SSLContext, settings: ServerSettings) -> None:
+    assert settings.tls_certificate_file is not None
+    # Without a password function OpenSSL would ask the terminal for the password of a key that has one.
+    context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file, password=lambda: "")
+
+
 def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
     if settings.tls_certificate_file is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file)
+        _load_pair(context, settings)
     except (ssl.SSLError, OSError) as exc:
         raise ConfigError(
             f"[server] tls_certificate_file = {str(settings.tls_certificate_file)!r}: {exc}"
