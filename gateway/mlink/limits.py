@@ -26,17 +26,18 @@ class SessionLimits:
 class RequestRate:
     """A token bucket: `burst` at once, `per_s` in the long run."""
 
-    __slots__ = ("_at", "_burst", "_per_s", "_tokens")
+    __slots__ = ("_at", "_burst", "_tokens", "per_s")
 
     def __init__(self, per_s: float, burst: int, now: float) -> None:
-        self._per_s = per_s
+        # Another one once somebody else has logged on.
+        self.per_s = per_s
         self._burst = burst
         self._tokens = float(burst)
         self._at = now
 
     def take(self, now: float) -> bool:
         """Whether one more request is within the rate."""
-        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._per_s)
+        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self.per_s)
         self._at = now
         if self._tokens < 1.0:
             return False

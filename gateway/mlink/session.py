@@ -256,11 +256,14 @@ class SubscriberSession:
 
     # --- logon
 
-    def logged_on(self, detail: str = "") -> list[Action]:
-        """The credentials are good; what waited for them follows."""
+    def logged_on(self, detail: str = "", limits: SessionLimits | None = None) -> list[Action]:
+        """The credentials are good; what waited for them follows, within the `limits` of their holder."""
         if self.state is State.CLOSING:
             return []
         self._turn(Turn.ACCEPTED)
+        if limits is not None:
+            self._limits = limits
+            self._streams.streams_max, self._rate.per_s = limits.streams_max, limits.requests_per_s
         self._logons_failed = 0
         return self._replies(MLinkAdmin(state=AdminState.LOGGED_ON, detail=short(detail))) + self._release()
 

@@ -30,7 +30,8 @@ class Streams:
     """At most `streams_max` run or wait for their answer; one more is refused by an Error ack."""
 
     def __init__(self, streams_max: int) -> None:
-        self._streams_max = streams_max
+        # Another one once somebody else has logged on; what runs goes on.
+        self.streams_max = streams_max
         # Each running stream with the checkpoint it had last.
         self._running: dict[StreamId, StreamState | None] = {}
         self._names: dict[StreamId, frozenset[str]] = {}
@@ -64,9 +65,9 @@ class Streams:
             return stream_ack(request, sent_ns, StreamResult.ERROR, str(error))
         id = stream_id_of(request)
         replaces = id in self._running or id in self._asked
-        if not replaces and len(self._running.keys() | self._asked.keys()) >= self._streams_max:
+        if not replaces and len(self._running.keys() | self._asked.keys()) >= self.streams_max:
             detail = (
-                f"{self._streams_max} streams run on this connection, no more are allowed; unsubscribe one"
+                f"{self.streams_max} streams run on this connection, no more are allowed; unsubscribe one"
             )
             return stream_ack(request, sent_ns, StreamResult.ERROR, detail)
         self._asked[id] += 1

@@ -80,14 +80,6 @@ class Subscriber:
         self.number = next(_numbers)
         self._since = self._loop.time()
         self._ending: tuple[int, str] | None = None
-        limits = SessionLimits(
-            message_bytes_max=settings.max_message_bytes,
-            requests_per_s=(access and access.requests_per_second) or settings.requests_per_second,
-            requests_burst=settings.requests_burst,
-            logon_s=settings.logon_timeout_s,
-            streams_max=(access and access.streams_max) or settings.streams_max,
-            heartbeat_s=settings.heartbeat_s,
-        )
         self._subscriptions = Subscriptions(
             self, framed, hub, resolver, self._subscribe_checkpoint, settings.keys_max
         )
@@ -96,7 +88,7 @@ class Subscriber:
             now=self._loop.time(),
             wall_ns=time.time_ns,
             logged_on=access is not None,
-            limits=limits,
+            limits=self._limits_of(access),
         )
         self._streams = Streams(hub, self._session, self._perform, settings.keys_max)
         self._pump = Pump(
@@ -260,7 +252,18 @@ class Subscriber:
                 self._end_all()
             self.access = found
             log.info("event=logged-on peer=%s subscriber=%d holder=%s", peer, self.number, found.holder)
-            self._perform(self._session.logged_on())
+            self._perform(self._session.logged_on(limits=self._limits_of(found)))
+
+    def _limits_of(self, access: Access | None) -> SessionLimits:
+        settings = self._settings
+        return SessionLimits(
+            message_bytes_max=settings.max_message_bytes,
+            requests_per_s=(access and access.requests_per_second) or settings.requests_per_second,
+            requests_burst=settings.requests_burst,
+            logon_s=settings.logon_timeout_s,
+            streams_max=(access and access.streams_max) or settings.streams_max,
+            heartbeat_s=settings.heartbeat_s,
+        )
 
     def _start(self, action: StreamRequested) -> None:
         assert self.access is not None, "the session asks for streams only once logged on"

@@ -508,13 +508,22 @@ async def test_row_38_another_key_by_message_gives_the_place_of_the_first_back(t
     assert after == 101
 
 
-async def test_row_38_streams_of_a_key_are_limited(tmp_path: Path) -> None:
+async def enter(holder: RawSubscriber, by_message: bool) -> None:
+    """With the key in the handshake, or in a message behind it."""
+    assert await holder.upgraded(headers={} if by_message else bearer(KEY)) == 101
+    if by_message:
+        await holder.send(frame(TEXT, request("MLinkLogon", apiKey=KEY).encode()))
+    await holder.until(b"LoggedOn")
+
+
+@pytest.mark.parametrize("by_message", [False, True])
+async def test_row_38_streams_of_a_key_are_limited(tmp_path: Path, by_message: bool) -> None:
     write_keys(tmp_path, streams_max="2")
     async with (
         watched(tmp_path, open_access=False) as gateway,
         raw_subscriber(gateway.port) as holder,
     ):
-        assert await holder.upgraded(headers=bearer(KEY)) == 101
+        await enter(holder, by_message)
         acks = []
         for query in (1, 2, 3):
             asked = request("MLinkStream", msgName="AddOrder", queryID=query)
@@ -525,14 +534,15 @@ async def test_row_38_streams_of_a_key_are_limited(tmp_path: Path) -> None:
     assert acks[2]["detail"].startswith("2 streams run on this connection, no more are allowed")
 
 
-async def test_row_38_requests_a_second_of_a_key_are_limited(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_message", [False, True])
+async def test_row_38_requests_a_second_of_a_key_are_limited(tmp_path: Path, by_message: bool) -> None:
     write_keys(tmp_path, requests_per_second="1")
     asked = frame(TEXT, request("MLinkStream", msgName="nothing").encode())
     async with (
         watched(tmp_path, open_access=False, requests_per_second=10, requests_burst=20) as gateway,
         raw_subscriber(gateway.port) as holder,
     ):
-        assert await holder.upgraded(headers=bearer(KEY)) == 101
+        await enter(holder, by_message)
         await holder.send(asked * 40)
         code, reason = await holder.closed()
 

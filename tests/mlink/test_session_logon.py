@@ -9,6 +9,7 @@ from gateway.mlink.actions import (
 )
 from gateway.mlink.close_codes import CloseCode
 from gateway.mlink.life import NEXT_STATE, State, Turn
+from gateway.mlink.limits import SessionLimits
 from tests.mlink.talk import new_session, only, said, started, told
 
 
@@ -181,3 +182,18 @@ def test_an_answer_to_a_logon_that_nobody_asked_for_is_our_own_error(state: Stat
 
 def test_every_state_may_end() -> None:
     assert {NEXT_STATE[state, Turn.END] for state in State} == {State.CLOSING}
+
+
+def test_the_limits_of_whoever_logs_on_hold_from_its_first_request_on() -> None:
+    session = new_session(logged_on=False, streams_max=9, requests_per_s=9.0, requests_burst=5)
+    session.receive(said("MLinkLogon", apiKey="k"), 0.0)
+    for query in (1, 2):
+        session.receive(said("MLinkStream", msgName="A", queryID=query), 0.0)
+
+    answers = session.logged_on(limits=SessionLimits(streams_max=1, requests_per_s=0.5))
+    session.receive(said("MLinkSignalReady"), 0.0)
+    session.receive(said("MLinkSignalReady"), 0.0)
+    later = session.receive(said("MLinkSignalReady"), 1.0)
+
+    assert [body["result"] for m_typ, body in told(answers) if m_typ == "MLinkStreamAck"] == ["Error"]
+    assert later[-1] == CloseWith(CloseCode.FLOOD, "too many requests: 0.5 a second are allowed")
