@@ -73,6 +73,9 @@ class MessageLines:
             except BrokenPipeError:
                 self.closed = True
                 _forget(self._stream)
+            except OSError:
+                _forget(self._stream)
+                raise
 
     def _write(self, line: str) -> None:
         self._waiting.append(line)

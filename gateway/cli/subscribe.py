@@ -16,7 +16,7 @@ import typer
 
 from gateway.cli.output import FLUSH_INTERVAL_S, MessageLines, Progress
 from gateway.cli.running import quiet_client_log, run_until_interrupted
-from gateway.client import FeedPosition, KeyRefused, Message, Notice, connect
+from gateway.client import KeyRefused, Message, Notice, Stream, connect
 from gateway.client.arguments import StreamOptions
 from gateway.client.files import MessageFile, open_file
 from gateway.client.notices import SnapshotComplete
@@ -155,13 +155,20 @@ def subscribe(
             as_json=True if json else None,
             give_up_after_s=give_up_after,
         )
-        with _file(output, format, overwrite) as file, quiet_client_log():
-            run_until_interrupted(job.run(file))
+        with (
+            _told_where_to_go_on() as told,
+            _file(output, format, overwrite) as file,
+            quiet_client_log(),
+        ):
+            run_until_interrupted(job.run(file, told))
     except (BadRequest, KeyRefused) as error:
         _say(f"gateway: {error}")
         raise typer.Exit(2) from error
-    except (GatewayError, OSError) as error:
+    except GatewayError as error:
         _say(f"gateway: {error}")
+        raise typer.Exit(1) from error
+    except OSError as error:
+        _say(f"gateway: can't write {output or 'to standard output'}: {error.strerror or error}")
         raise typer.Exit(1) from error
 
 
@@ -177,21 +184,31 @@ class _Job:
     as_json: bool | None
     give_up_after_s: float | None
 
-    async def run(self, file: MessageFile | None) -> None:
+    async def run(self, file: MessageFile | None, told: list[str]) -> None:
         """Read until there is enough, the reader of the pipe is gone, or this is cancelled."""
         shown = _Shown(MessageLines(as_json=self.as_json), file)
         feed = connect(self.url, self.key, on_notice=shown.notice, give_up_after_s=self.give_up_after_s)
         async with feed, feed.stream(*self.names, **self.options) as stream:
-            beat = asyncio.create_task(shown.beat(), name="progress")
+            tasks = [asyncio.create_task(self._read(stream, shown)), asyncio.create_task(shown.beat())]
             try:
-                async for message in stream:
-                    shown.message(message)
-                    if shown.count == self.count or shown.closed:
-                        break
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                beat.cancel()
-                await asyncio.wait([beat])
-                shown.end(stream.positions)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                if stream.positions:
+                    at = " ".join(f"--resume {each}" for each in stream.positions)
+                    told.append(f"{shown.count:,} message{'s' * (shown.count != 1)}; go on with {at}")
+                shown.end()
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()
+
+    async def _read(self, stream: Stream, shown: "_Shown") -> None:
+        async for message in stream:
+            shown.message(message)
+            if shown.count == self.count or shown.closed:
+                return
 
 
 class _Shown:
@@ -231,19 +248,31 @@ class _Shown:
         )
 
     async def beat(self) -> None:
-        """Hand over what waits, and say how far it is, now and then."""
-        while True:
+        """Hand over what waits, and say how far it is, now and then, as long as somebody reads."""
+        while not self.closed:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             self._lines.flush()
             if self._file is not None:
                 self._file.flush()
             self._progress.show(time.monotonic(), self.count)
 
-    def end(self, positions: tuple[FeedPosition, ...]) -> None:
-        self._lines.flush()
+    def end(self) -> None:
         self._progress.clear()
-        if positions:
-            _say(f"{self.count:,} messages; go on with {' '.join(f'--resume {each}' for each in positions)}")
+        self._lines.flush()
+
+
+@contextmanager
+def _told_where_to_go_on() -> Iterator[list[str]]:
+    """Say at the end where the stream stands; but not when what was read could not be written."""
+    told: list[str] = []
+    try:
+        yield told
+    except OSError:
+        told.clear()
+        raise
+    finally:
+        for line in told:
+            _say(line)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO
 
 import pyarrow.parquet
 import pytest
@@ -27,7 +28,9 @@ async def gateway() -> AsyncIterator[ScriptedGateway]:
         yield gateway
 
 
-async def started(*arguments: str, key: str = "") -> asyncio.subprocess.Process:
+async def started(
+    *arguments: str, key: str = "", stdout: IO[bytes] | None = None
+) -> asyncio.subprocess.Process:
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     environment.pop("GATEWAY_KEY", None)
     if key:
@@ -38,7 +41,7 @@ async def started(*arguments: str, key: str = "") -> asyncio.subprocess.Process:
         "from gateway.cli import main; main()",
         "subscribe",
         *arguments,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=stdout or asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
     )
@@ -142,6 +145,43 @@ async def test_a_reader_that_has_enough_ends_it_without_a_word(gateway: Scripted
     assert process.returncode == 0
     assert process.stderr is not None
     assert b"Traceback" not in await process.stderr.read()
+
+
+@pytest.mark.parametrize("to", [[], ["--output", "/dev/full", "--overwrite"]])
+async def test_a_full_disk_is_told_at_once_and_nobody_is_told_to_go_on(
+    gateway: ScriptedGateway, to: list[str]
+) -> None:
+    # Few messages, so that it is seen when they are handed over, not when there is another.
+    with open("/dev/full", "wb") as full:  # noqa: ASYNC230
+        process = await started(gateway.url, "--resume", "itch/S1/1", *to, stdout=None if to else full)
+        _, err = await process.communicate()
+
+    assert process.returncode == 1
+    said = err.decode().splitlines()
+    assert said == [
+        f"gateway: can't write {'/dev/full' if to else 'to standard output'}: No space left on device"
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+async def test_a_disk_that_is_full_at_the_end_is_told_too(gateway: ScriptedGateway, suffix: str) -> None:
+    arguments = ["--resume", "itch/S1/1", "--count", "30", "--format", suffix]
+    code, _, err = await ran(gateway.url, *arguments, "--output", "/dev/full", "--overwrite")
+
+    assert code == 1
+    assert "go on with" not in err
+    assert "Traceback" not in err
+    assert err.endswith("gateway: can't write /dev/full: No space left on device\n")
+
+
+async def test_a_reader_that_has_enough_is_seen_while_nothing_comes(gateway: ScriptedGateway) -> None:
+    process = await started(gateway.url, "--resume", "itch/S1/1")
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # as `head -1` does
+    gateway.publish("Trade", stock="A")
+
+    assert await process.wait() == 0
 
 
 @pytest.mark.parametrize(
