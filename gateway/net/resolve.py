@@ -6,6 +6,7 @@ Knows the feeds' messages, the stripe table and what a key may see. Changes noth
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from gateway.decode import MessageCodec
 from gateway.errors import BadRequest, JournalError
@@ -23,6 +24,8 @@ from gateway.values import Position
 from gateway.views import ViewCodec, viewable
 
 EVERYTHING = "*"
+# So much of an unknown name is compared with those there are: what costs time must not grow with it.
+NAME_COMPARED_MAX = 40
 
 log = logging.getLogger("gateway.net")
 
@@ -93,9 +96,11 @@ class Resolver:
                 there_are = sorted(
                     {name for channel in self._channels.values() for name in channel.codecs.names}
                 )
+                near = get_close_matches(name[:NAME_COMPARED_MAX], there_are, 1)
+                meant = f"did you mean {near[0]}? There" if near else "there"
                 raise Refused(
                     StreamResult.UNKWN_MSG_TYPE,
-                    f"msgName: no message {name!r}; there are {', '.join(there_are)}",
+                    f"msgName: no message {name!r}; {meant} are {', '.join(there_are)}",
                 )
             allowed = [(feed, codec) for feed, codec in known if self.may_read(access, feed, codec)]
             if not allowed:

@@ -35,6 +35,13 @@ name = "elsewhere"
 sha256 = "{elsewhere}"
 created = 2026-01-01T00:00:00Z
 feeds = ["other"]
+
+[[keys]]
+id = "seldom"
+name = "seldom"
+sha256 = "{seldom}"
+created = 2026-01-01T00:00:00Z
+requests_per_second = 0.1
 """
 
 
@@ -42,7 +49,7 @@ feeds = ["other"]
 async def filled(folder: Path, **server: Any) -> AsyncIterator[tuple[Gateway, list[dict[str, Any]]]]:
     """A gateway with a market's opening in it, and the directory as a stream gave it."""
     (folder / "keys.toml").write_text(
-        KEYS.format(desk=hash_of("sgw_desk"), elsewhere=hash_of("sgw_elsewhere"))
+        KEYS.format(**{name: hash_of(f"sgw_{name}") for name in ("desk", "elsewhere", "seldom")})
     )
     opening = Market(TICKERS, seed=5).opening()
     async with Exchange() as exchange:
@@ -223,6 +230,11 @@ async def test_getaggregate_by_groups(tmp_path: Path) -> None:
     [
         ({"cmd": "getmsgs"}, 400, "msgType: missing"),
         ({"cmd": "getmsgs", "msgType": "Nothing"}, 404, "no message 'Nothing'; there are"),
+        (
+            {"cmd": "getmsgs", "msgType": "AdOrder"},
+            404,
+            "no message 'AdOrder'; did you mean AddOrder? There are",
+        ),
         ({"cmd": "getmsgs", "msgType": "AddOrder"}, 400, "has no key"),
         ({"cmd": "getmsgs", "msgType": "StockDirectory", "where": "x:eq:1"}, 400, "no field 'x'"),
         ({"cmd": "getmsgs", "msgType": "StockDirectory", "view": "x"}, 400, "no field 'x'"),
@@ -280,6 +292,18 @@ async def test_a_key_sees_what_it_may_and_nothing_else(tmp_path: Path) -> None:
     assert hidden[0] == 403
     assert elsewhere[0] == 403
     assert other_stripe[0] == 404
+
+
+async def test_row_38_requests_a_second_of_a_key_are_limited_over_all_its_connections(tmp_path: Path) -> None:
+    async with filled(tmp_path) as (gateway, _):
+        answers = [
+            await ask(gateway, headers={"Authorization": f"Bearer sgw_{key}"}, cmd="getmsgtypes")
+            for key in ("seldom", "seldom", "desk", "desk")
+        ]
+
+    assert [status for status, _ in answers] == [200, 429, 200, 200]
+    result = answers[1][1][-1]["message"]
+    assert result["detail"] == "0.1 requests a second are allowed with this key"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sgw_a-guess"}])
