@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -25,10 +24,9 @@ import uvloop
 from gateway.app import Gateway
 from gateway.decode import Codecs
 from gateway.definitions import load_definitions
-from gateway.journal import Journal
+from gateway.journal.running import RunningSession
 from gateway.link import ServedSession, SoupServer
 from gateway.simulator.market import Market
-from gateway.values import Block
 from tests.bench.decode import add_orders, their_module
 from tests.flow.pipe import feed_settings, frame, settings
 
@@ -181,12 +179,11 @@ async def _be_upstream(kind: str, count: int) -> None:
 def _forget() -> None:
     """Make the journal keep nothing but its position: what is left is the way without it."""
 
-    def write(journal: Journal, blocks: Sequence[Block]) -> list[Block]:
-        if blocks:
-            journal._committed_seq = journal._next_seq = blocks[-1].next_seq
-        return list(blocks)
+    def commit(running: RunningSession) -> None:
+        running._committed_seq = running._next_seq
+        running._pending, running.pending_bytes = [], 0
 
-    Journal.write = write  # type: ignore[method-assign]
+    RunningSession.commit = commit  # type: ignore[method-assign]
 
 
 async def _be_gateway(port: int, folder: str) -> None:
