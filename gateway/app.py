@@ -34,6 +34,8 @@ log = logging.getLogger("gateway.app")
 
 DAY_S = 86_400
 RETENTION_EVERY_S = 60.0
+# What a reload takes over; of feeds it is user and password.
+TAKEN_OVER = ("stripes", "log.level")
 # How long a disk may take to finish what it was given, at the very end.
 CLOSE_WAIT_S = 5.0
 # The part of the shutdown timeout that feeds may take to log out.
@@ -128,7 +130,7 @@ class Gateway:
         for each in settings.feeds:
             if each.name in self.feeds:
                 self.feeds[each.name].reload(each)
-        return list(_changed(self._settings, settings))
+        return sorted(_changed(self._settings, settings))
 
     def urls(self) -> list[str]:
         """Where subscribers and browsers go."""
@@ -225,10 +227,10 @@ class Gateway:
 
 def _changed(before: Settings, after: Settings) -> Iterator[str]:
     """What differs and is taken over by a restart only."""
-    for table in ("server", "journal", "views", "keys", "jwt"):
+    for table in type(before).model_fields.keys() - {"feeds", *TAKEN_OVER}:
         ours, theirs = getattr(before, table), getattr(after, table)
         for key in type(ours).model_fields:
-            if getattr(ours, key) != getattr(theirs, key):
+            if f"{table}.{key}" not in TAKEN_OVER and getattr(ours, key) != getattr(theirs, key):
                 yield f"{table}.{key}"
     login = {"user": "", "password": SecretStr(""), "password_file": None}
     ours, theirs = ([each.model_copy(update=login) for each in which.feeds] for which in (before, after))
