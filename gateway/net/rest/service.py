@@ -3,6 +3,8 @@
 Knows what somebody may see and the latest records; knows nothing of sockets.
 """
 
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +18,7 @@ from gateway.mlink.actions import StreamId, StreamRequested
 from gateway.mlink.choices import StreamResult
 from gateway.mlink.control import MLinkStream
 from gateway.mlink.frames import frame
+from gateway.mlink.limits import RequestRate
 from gateway.mlink.times import utc_text
 from gateway.net.access import Access
 from gateway.net.resolve import Refused, Resolver
@@ -29,6 +32,8 @@ from gateway.net.rest.schema import field_descriptions, msg_type
 PATHS = {"/rest/jsonf": True, "/rest/json": False}
 # Requests that are worked on at once; one more is told to come back.
 REQUESTS_MAX = 8
+# Holders of keys with a rate who are remembered; of one forgotten, the count begins anew.
+RATES_KEPT_MAX = 10_000
 
 _STATUS = {
     StreamResult.UNKWN_MSG_TYPE: HTTPStatus.NOT_FOUND,
@@ -59,6 +64,8 @@ class RestService:
         self._clock_ns = clock_ns
         self._requests_max = requests_max
         self._running = 0
+        # Least recently seen first.
+        self._rates: OrderedDict[str, RequestRate] = OrderedDict()
 
     async def answer(self, query: str, access: Access, framed: bool) -> tuple[HTTPStatus, bytes]:
         """Status and body for the part of the address behind the `?`. Raises nothing for what it says."""
@@ -66,6 +73,9 @@ class RestService:
         if self._running >= self._requests_max:
             detail = f"{self._requests_max} requests are being answered; come back in a moment"
             return HTTPStatus.SERVICE_UNAVAILABLE, self.error(detail, framed)
+        if not self._is_within_rate(access):
+            detail = f"{access.requests_per_second:g} requests a second are allowed with this key"
+            return HTTPStatus.TOO_MANY_REQUESTS, self.error(detail, framed)
         self._running += 1
         try:
             texts, detail = await self._perform(parse_query(query), access, framed)
@@ -82,6 +92,18 @@ class RestService:
         if detail:
             result["detail"] = detail
         return HTTPStatus.OK, _joined([*texts, self._text("QueryResult", result, framed)], framed)
+
+    def _is_within_rate(self, access: Access) -> bool:
+        """All requests of a holder are counted together: each comes on a connection of its own."""
+        per_s, now = access.requests_per_second, time.monotonic()
+        if per_s is None:
+            return True
+        rate = self._rates.pop(access.holder, None) or RequestRate(per_s, max(1, round(per_s)), now)
+        rate.per_s = per_s
+        self._rates[access.holder] = rate
+        if len(self._rates) > RATES_KEPT_MAX:
+            self._rates.popitem(last=False)
+        return rate.take(now)
 
     def error(self, detail: str, framed: bool) -> bytes:
         """The body of an answer that is only an Error."""
