@@ -7,6 +7,9 @@ import pytest
 
 from tests.mlink.conversation import PATHS, Talk, conversation
 
+# What is said does not depend on the loop.
+pytestmark = pytest.mark.one_loop
+
 
 def of_streams(talk: Talk) -> list[tuple[str, Any]]:
     """Acks and checkpoints in their order, each with its state or result."""
@@ -71,7 +74,6 @@ async def test_a_request_that_is_refused_replaces_nothing(tmp_path: Path) -> Non
         ({"queryID": 5}, []),
     ],
 )
-@pytest.mark.one_loop
 async def test_unsubscribe_is_of_a_query_or_of_a_name_or_of_all_of_its_session(
     tmp_path: Path, asked: dict[str, Any], ended: list[int]
 ) -> None:
@@ -95,7 +97,6 @@ async def test_unsubscribe_is_of_a_query_or_of_a_name_or_of_all_of_its_session(
 
 @pytest.mark.parametrize("absent", [{}, {"activeLatency": ""}, {"activeLatency": 0}, {"activeLatency": None}])
 @pytest.mark.parametrize("name", ["StockDirectory", "AddOrder"])
-@pytest.mark.one_loop
 async def test_without_a_latency_nothing_follows_complete_until_the_client_is_ready(
     tmp_path: Path, name: str, absent: dict[str, Any]
 ) -> None:
@@ -116,7 +117,6 @@ async def test_without_a_latency_nothing_follows_complete_until_the_client_is_re
 
 
 @pytest.mark.parametrize("ours", [{"delivery": "every"}, {"resume": {"seqN": 1}}])
-@pytest.mark.one_loop
 async def test_what_only_we_have_needs_no_signal(tmp_path: Path, ours: dict[str, Any]) -> None:
     """A client that asks for every message, or for old ones, has not been written for latency 0."""
     async with conversation(tmp_path) as scene:
@@ -150,7 +150,6 @@ async def test_bytes_sent_are_those_on_the_wire(tmp_path: Path, path: str) -> No
     assert b'"numMessagesSent":%d,' % data in message
 
 
-@pytest.mark.one_loop
 async def test_checkpoints_that_answer_tell_where_the_time_went_and_others_do_not(tmp_path: Path) -> None:
     async with conversation(tmp_path) as scene:
         talk = scene.talk

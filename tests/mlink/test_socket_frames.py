@@ -12,6 +12,9 @@ import pytest
 from tests.flow.pipe import frames_in
 from tests.mlink.conversation import PATHS, PLAIN, Talk, conversation
 
+# What is said does not depend on the loop.
+pytestmark = pytest.mark.one_loop
+
 WEBSOCKET_MESSAGE_MAX = 65_535
 
 
@@ -110,7 +113,6 @@ def is_now(text: str) -> bool:
 
 @pytest.mark.usefixtures("in_tokyo")
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.one_loop
 async def test_all_times_are_utc_wherever_the_machine_stands(tmp_path: Path, path: str) -> None:
     sent_at = "2026-01-02 03:04:05.678901"
     request: dict[str, Any] = {

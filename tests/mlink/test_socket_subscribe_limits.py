@@ -12,6 +12,9 @@ from tests.flow.pipe import frame
 from tests.mlink.conversation import FRAMED, PATHS, TICKERS, Talk, conversation
 from tests.mlink.test_socket_subscribe import asked
 
+# What is said does not depend on the loop.
+pytestmark = pytest.mark.one_loop
+
 ALL: list[dict[str, Any]] = [{"msgName": "StockDirectory", "msgPKey": ticker} for ticker in TICKERS]
 
 
@@ -23,7 +26,6 @@ def checkpoints(talk: Talk) -> list[tuple[str, int]]:
     ]
 
 
-@pytest.mark.one_loop
 async def test_more_keys_than_one_connection_may_have_are_refused_one_by_one(tmp_path: Path) -> None:
     keys = [f"K{at}" for at in range(150)]
     async with conversation(tmp_path, keys_max=100) as scene:
@@ -40,7 +42,6 @@ async def test_more_keys_than_one_connection_may_have_are_refused_one_by_one(tmp
     assert fewer["Subscribe"][0]["result"] == "OK", "one has made room"
 
 
-@pytest.mark.one_loop
 async def test_more_sets_of_subscriptions_than_streams_may_run_are_refused(tmp_path: Path) -> None:
     async with conversation(tmp_path, streams_max=3) as scene:
         for session in range(3):
@@ -84,7 +85,6 @@ async def test_two_frames_in_one_message_are_each_told_when_they_are_active(tmp_
     assert len(scene.talk.data) == 2
 
 
-@pytest.mark.one_loop
 async def test_the_newest_of_a_key_comes_at_most_once_per_latency(tmp_path: Path) -> None:
     async with conversation(tmp_path) as scene:
         talk = scene.talk
@@ -100,7 +100,6 @@ async def test_the_newest_of_a_key_comes_at_most_once_per_latency(tmp_path: Path
     assert len(talk.data) < 100, "most were left out"
 
 
-@pytest.mark.one_loop
 async def test_what_waits_for_a_signal_is_not_sent_once_it_is_unsubscribed(tmp_path: Path) -> None:
     async with conversation(tmp_path) as scene:
         talk = scene.talk
@@ -115,7 +114,6 @@ async def test_what_waits_for_a_signal_is_not_sent_once_it_is_unsubscribed(tmp_p
     assert [each["message"]["stock"] for each in talk.data] == ["AMZN"]
 
 
-@pytest.mark.one_loop
 async def test_a_key_without_a_record_is_taken_and_gets_its_first_one(tmp_path: Path) -> None:
     async with conversation(tmp_path) as scene:
         talk = scene.talk
@@ -136,7 +134,6 @@ async def test_a_key_without_a_record_is_taken_and_gets_its_first_one(tmp_path: 
     "key",
     ["AAPL", "", " AAPL ", 'a"\\/|\r\n\u2028é\x00', {"stock": "AAPL"}, {"b": [1, {"c": None}], "a": 1.5}],
 )
-@pytest.mark.one_loop
 async def test_a_key_comes_back_as_it_was(tmp_path: Path, key: Any) -> None:
     async with conversation(tmp_path) as scene:
         item = {"msgName": "StockDirectory", "msgPKey": key}
@@ -147,7 +144,6 @@ async def test_a_key_comes_back_as_it_was(tmp_path: Path, key: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", '""', "null"])
-@pytest.mark.one_loop
 async def test_nothing_where_a_number_belongs_is_its_default(tmp_path: Path, text: str) -> None:
     def field(name: str) -> str:
         return f'"{name}":{text},' if text else ""
@@ -178,7 +174,6 @@ async def test_nothing_where_a_number_belongs_is_its_default(tmp_path: Path, tex
     assert talk.numbers == [2, last]
 
 
-@pytest.mark.one_loop
 async def test_a_signal_is_for_the_subscriptions_of_its_session_or_for_all(tmp_path: Path) -> None:
     async with conversation(tmp_path) as scene:
         talk = scene.talk
@@ -214,7 +209,6 @@ async def test_good_night_ends_subscriptions_with_a_word(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("receive_buffer_bytes", [0, 16_384])
-@pytest.mark.one_loop
 async def test_keys_do_not_wait_for_a_replay_on_the_same_connection(
     tmp_path: Path, receive_buffer_bytes: int
 ) -> None:
