@@ -77,7 +77,7 @@ sbom: $(RUNTIME) $(TOOLS) ## Write what an installation consists of, as CycloneD
 licences: setup ## List the licences of what an installation consists of
 	@$(BIN)/python deploy/licences.py
 
-image: ## Build the container image and try it out with podman (as root; some minutes)
+image: setup ## Build the container image and try it out with podman (as root; some minutes)
 	sh deploy/check.sh
 
 clean: ## Remove what set-up and tests left here

@@ -60,8 +60,9 @@ tidy() {
             podman logs --tail 15 "$(name $each)" 2>&1 || true
         done
     }
-    [ -d "$WORK/compose" ] && compose --profile observability --profile tls down --volumes --timeout 1 >/dev/null 2>&1
-    [ -n "${KEEP:-}" ] && echo "kept: WORK=$WORK" || rm -rf "$WORK"
+    [ ! -d "$WORK/compose" ] \
+        || compose --profile observability --profile tls down --volumes --timeout 1 >/dev/null 2>&1 || true
+    if [ -n "${KEEP:-}" ]; then echo "kept: WORK=$WORK"; else rm -rf "$WORK"; fi
     exit $status
 }
 name() { echo "${COMPOSE_PROJECT_NAME}_$1_1"; }
@@ -212,6 +213,21 @@ profiles() { compose --profile observability --profile tls "$@"; }
 # Everything but Grafana, which Debian does not have.
 profiles up --detach --no-build prometheus caddy >"$WORK/profiles.log" 2>&1 \
     || { cat "$WORK/profiles.log"; fail "the profiles do not start"; }
+# As the kernel has it, of whatever runs first in each: no way to more rights, a root that can't be written, few rights.
+for each in gateway simulator prometheus caddy; do
+    podman exec "$(name $each)" sh -c '
+        set -e
+        shut() { grep -q "^$1:[[:space:]]*$2\$" /proc/1/status || { echo "$1 is not $2"; exit 1; }; }
+        shut NoNewPrivs 1
+        shut Seccomp 2
+        shut CapBnd "$1"
+        ! touch /anything 2>/dev/null || { echo "the root can be written"; exit 1; }' shut \
+        "$([ $each = caddy ] && echo 0000000000000400 || echo 0000000000000000)" || fail "$each is not shut"
+    limits=$(podman inspect "$(name $each)" --format '{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}')
+    case " $limits " in *" 0 "*) fail "$each has no limit of one of memory, processor, processes: $limits" ;; esac
+    echo "$each: memory, processor, processes: $limits; no new privileges, seccomp, $([ $each = caddy ] \
+        && echo "one capability" || echo "no capability"), a root that can't be written"
+done
 subscribe --resume "itch/$session/1" --count 1000 >/dev/null 2>&1 || fail "no stream"
 inside check_watch.py http://prometheus:9090 <deploy/grafana/dashboards/soup-gateway.json || fail "Prometheus"
 for _ in $(seq 30); do
