@@ -123,7 +123,10 @@ export interface StreamOptions {
 export type SocketClass = new (url: string) => { send(text: string): void; close(): void };
 
 export interface FeedOptions {
-  /** An API key or token, sent as the first message: never in the address. A function is asked at each connection. */
+  /**
+   * An API key or token, sent as the first message: never in the address. A function is asked at each connection, also
+   * when the token before has expired; what it throws ends the streams.
+   */
   key?: string | (() => string | Promise<string>);
   /** What makes sockets where there is no global WebSocket: that of the package "ws". */
   WebSocket?: SocketClass;

@@ -905,8 +905,9 @@ export class Stream {
 
 const CONNECTING = 0;
 const REFUSED_STATES = new Set(["LogonFailed", "InviteError", "AccountSuspended"]);
-// Logon failed, no logon in time, revoked, expired.
-const KEY_CODES = new Set([4003, 4004, 4005, 4006]);
+// No logon in time, logon failed, revoked, expired.
+const [LOGON_TIMEOUT, KEY_EXPIRED] = [4003, 4006];
+const KEY_CODES = new Set([LOGON_TIMEOUT, 4004, 4005, KEY_EXPIRED]);
 
 /** One socket and the parts of streams on it: dialled, read, dialled again; none of them loses its place. */
 class Line {
@@ -930,6 +931,7 @@ class Line {
     this._batch = [];
     this._batchOf = null;
     this._keyed = false;
+    this._wantsKey = false;
   }
 
   /** A data message carries no number of its request: streams share a socket only if their names differ. */
@@ -998,7 +1000,7 @@ class Line {
     }
     socket.binaryType = "arraybuffer";
     this._socket = socket;
-    this._keyed = false;
+    this._keyed = this._wantsKey = false;
     this._opening = setTimeout(() => this._broken(socket, `no connection to ${this._options.url} in time`), this._options.openTimeoutMs);
     const settled = (act) => (event) => {
       if (this._socket !== socket) return;
@@ -1030,6 +1032,9 @@ class Line {
     if (key) {
       this._keyed = true;
       this._send("MLinkLogon", { apiKey: key });
+    } else if (this._wantsKey) {
+      this._failAll(new KeyRefused("the gateway wants a key"));
+      return;
     }
     for (const part of this.parts) if (!part.stream._paused) this.start(part);
   }
@@ -1117,8 +1122,9 @@ class Line {
       throw new KeyRefused(`${admin.state}: ${admin.detail ?? "the gateway does not take this key"}`);
     }
     if (admin.state === "WaitingLogon") {
-      // It greets before it has read our logon.
-      if (!this._keyed) throw new KeyRefused("the gateway wants a key");
+      // It greets before it has read our logon, and perhaps before there is a key to log on with.
+      this._wantsKey = true;
+      if (this._standing && !this._keyed) throw new KeyRefused("the gateway wants a key");
       return;
     }
     const notice = noticeOf(admin);
@@ -1183,7 +1189,9 @@ class Line {
       : this._standing
         ? "the connection was cut"
         : `can't reach ${this._options.url}`;
-    if (KEY_CODES.has(code)) this._failAll(new KeyRefused(text));
+    // Where keys are made when they are needed, the next one may be in time.
+    const heals = typeof this._options.key === "function" && (code === LOGON_TIMEOUT || code === KEY_EXPIRED);
+    if (KEY_CODES.has(code) && !heals) this._failAll(new KeyRefused(text));
     else this._broken(socket, text);
   }
 

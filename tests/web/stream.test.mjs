@@ -53,6 +53,47 @@ test("a key that is made when it is needed is asked for at each connection", asy
   feed.close();
 });
 
+test("a key that takes its time is waited for, though the gateway asks for it meanwhile", async () => {
+  let give;
+  const { WebSocket, feed } = feedOn({ key: () => new Promise((resolve) => (give = resolve)) });
+  let ended;
+  feed.stream("AddOrder").listen({ end: (error) => (ended = error) });
+  const socket = await WebSocket.next();
+  socket.says(control("MLinkAdmin", { state: "WaitingLogon" }));
+  assert.deepEqual([socket.sent, ended], [[], undefined]);
+  give("a token");
+  await turn();
+
+  assert.deepEqual(socket.sent.map((each) => each.header.mTyp), ["MLinkLogon", "MLinkStream"]);
+  feed.close();
+});
+
+test("a key that turns out to be none ends the streams of a gateway that wants one", async () => {
+  let give;
+  const { WebSocket, feed } = feedOn({ key: () => new Promise((resolve) => (give = resolve)) });
+  const reading = feed.stream("AddOrder").next();
+  const socket = await WebSocket.next();
+  socket.says(control("MLinkAdmin", { state: "WaitingLogon" }));
+  give("");
+
+  await assert.rejects(reading, KeyRefused);
+});
+
+test("a token that expired is made anew, a key that did is the holder's to renew", async () => {
+  let made = 0;
+  const { WebSocket, feed } = feedOn({ key: () => `token ${(made += 1)}` });
+  feed.stream("AddOrder").listen({});
+  (await WebSocket.next()).cut(4006, "the token has expired");
+  const second = await WebSocket.next();
+  await turn();
+  assert.equal(second.sent[0].message.apiKey, "token 2");
+  feed.close();
+
+  const { socket, reading } = await begun({}, { key: "a token" });
+  socket.cut(4006, "the token has expired");
+  await assert.rejects(reading, { name: "KeyRefused", message: /expired/ });
+});
+
 test("without a key, a gateway that wants one ends the streams", async () => {
   const { socket, reading } = await begun();
   socket.says(control("MLinkAdmin", { state: "WaitingLogon" }));
