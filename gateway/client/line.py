@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from gateway.client.backoff import Backoff
 from gateway.client.errors import KeyRefused, RequestRefused, Unreachable
@@ -25,6 +25,8 @@ from gateway.mlink.close_codes import CloseCode
 
 # The same bytes can't be read so often in a row, with nothing new in between: it is no accident.
 UNREADABLE_MAX = 3
+# Of what the answer of a handshake says.
+_SHOWN_MAX = 200
 _KEY_CODES = frozenset(
     (CloseCode.LOGON_FAILED, CloseCode.LOGON_TIMEOUT, CloseCode.KEY_REVOKED, CloseCode.KEY_EXPIRED)
 )
@@ -152,6 +154,15 @@ class Line:
             return self._refused(error)
         except ssl.SSLCertVerificationError as error:
             raise Unreachable(f"{options.url}: certificate not accepted: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            if error.reason == "WRONG_VERSION_NUMBER":
+                raise RequestRefused(
+                    f"{options.url}: what answers does not speak TLS; expected ws://, or a port that does"
+                ) from error
+            return Broken(f"can't reach {options.url}: {error}")
+        except InvalidMessage as error:
+            hint = "; is it wss://?" if options.url.startswith("ws:") else ""
+            return Broken(f"no gateway answers at {options.url}: {error}{hint}")
         except (OSError, InvalidHandshake) as error:
             # TimeoutError is an OSError.
             return Broken(f"can't reach {options.url}: {error or type(error).__name__}")
@@ -159,7 +170,8 @@ class Line:
     def _refused(self, error: InvalidStatus) -> Broken:
         """The answer of the handshake as an error, or as a reason to try again."""
         url, status = self._options.url, error.response.status_code
-        said = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
+        body = (error.response.body or b"").decode("utf-8", "replace").strip()
+        said = body if len(body) <= _SHOWN_MAX else f"{body[:_SHOWN_MAX]}…"
         text = f"{url}: HTTP {status}{': ' if said else ''}{said}"
         if status in (401, 403):
             key = "this key" if self._options.key else "anyone without a key"

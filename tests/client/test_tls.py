@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateway.app import Gateway
-from gateway.client import Unreachable, connect
+from gateway.client import RequestRefused, Unreachable, connect
 from gateway.client.options import Options
 from gateway.errors import BadRequest
 from gateway.settings import Settings
@@ -79,6 +79,28 @@ async def test_a_certificate_that_nobody_here_trusts_ends_it_at_once(tmp_path: P
     async with Exchange() as exchange, running(secure(tmp_path, authority, exchange.port)) as gateway:
         with pytest.raises(Unreachable, match="certificate not accepted: self-signed certificate"):
             await first_message(gateway)
+
+
+async def test_an_address_with_tls_where_there_is_none_is_the_callers_to_mend(tmp_path: Path) -> None:
+    async with (
+        Exchange() as exchange,
+        running(settings(tmp_path, feed_settings(exchange.port))) as gateway,
+        connect(f"wss://localhost:{gateway.port}") as feed,
+    ):
+        with pytest.raises(RequestRefused, match="answers does not speak TLS; expected ws://"):
+            await anext(feed.stream("AddOrder"))
+
+
+async def test_an_address_without_tls_where_there_is_some_is_asked_about(
+    tmp_path: Path, authority: Path
+) -> None:
+    async with (
+        Exchange() as exchange,
+        running(secure(tmp_path, authority, exchange.port)) as gateway,
+        connect(f"ws://localhost:{gateway.port}", give_up_after_s=0.01) as feed,
+    ):
+        with pytest.raises(Unreachable, match=r"no gateway answers at ws://.*; is it wss://"):
+            await anext(feed.stream("AddOrder"))
 
 
 def test_a_context_for_an_address_without_tls_is_refused() -> None:
