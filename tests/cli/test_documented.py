@@ -1,4 +1,7 @@
-"""Each command that a page, a comment or a script shows is one that there is, with the options it has."""
+"""Each command in a sentence, a comment, a script or a help text is one that there is, with options it has.
+
+Those in the blocks of pages are looked at by `tests/docs/test_commands.py`.
+"""
 
 import re
 import shlex
@@ -19,13 +22,15 @@ PAGES = (
     *(ROOT / "gateway" / "cli").glob("*.py"),
 )
 COMMANDS = typer.main.get_command(app)
-# In code spans, at a prompt, or on an indented line of their own.
-SHOWN = re.compile(r"(?:`|^\$ |^ +|^|bin/)gateway ([a-z][^`\n]*)", re.MULTILINE)
+IN_A_SENTENCE = re.compile(r"`gateway ([a-z][^`\n]*)`")
+# In a sentence of a comment's, or on an indented line of its own.
+ANYWHERE = re.compile(r"(?:`|^ +|^|bin/)gateway ([a-z][^`\n]*)", re.MULTILINE)
 
 
 def shown() -> Iterator[tuple[str, str]]:
     for path in PAGES:
-        for match in SHOWN.finditer(path.read_text("utf-8", "ignore")):
+        pattern = IN_A_SENTENCE if path.suffix == ".md" else ANYWHERE
+        for match in pattern.finditer(path.read_text("utf-8", "ignore")):
             yield str(path.relative_to(ROOT)), match[1]
 
 
