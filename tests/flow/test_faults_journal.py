@@ -276,6 +276,8 @@ async def test_row_16_disk_full_pauses_says_why_and_goes_on_by_itself(
     assert "no room on the disk" in down["detail"]
     assert told["feeds"]["itch"]["paused"]
     assert "no room on the disk" in told["feeds"]["itch"]["detail"]
+    assert told["why"][0].startswith("feed itch: waits for its journal: ")
+    assert "no room on the disk" in told["why"][0]
     assert whole.numbers == list(range(1, len(whole.data) + 1))
     assert check_journal(tmp_path) > behind
 
@@ -340,7 +342,11 @@ async def test_row_17_an_error_at_fsync_stops_the_feed_and_says_why_until_a_rest
             _, well = await health(gateway.port)
         await gateway.kill()
 
-    for said in (down["detail"], still["detail"], told["feeds"]["itch"]["detail"]):
+    assert [why.split(": ")[1] for why in told["why"]] == [
+        "waits for its journal",
+        "can't be written until a restart",
+    ]
+    for said in (down["detail"], still["detail"], told["feeds"]["itch"]["detail"], *told["why"]):
         assert "fsync: Input/output error" in said
         assert "restart the gateway" in said
     assert whole.numbers == [*range(1, had + 1), *range(1, had + 1)], "what is had is still served"
