@@ -68,8 +68,8 @@ def token(**claims: Any) -> str:
 
 @asynccontextmanager
 async def watched(folder: Path, **server: Any) -> AsyncIterator[Gateway]:
-    """A gateway with another subscriber on it, who must get every message, in order, before and after."""
-    market = Market(10, seed=4)
+    """A gateway with another subscriber on it, who must get every message before, while and after."""
+    market, count = Market(10, seed=4), 2 * BATCH
     (folder / "secret").write_bytes(SECRET)
     keyed = not server.get("open_access", True)
     async with Exchange() as exchange:
@@ -87,11 +87,24 @@ async def watched(folder: Path, **server: Any) -> AsyncIterator[Gateway]:
             await neighbour.until_control("MLinkStreamCheckPt", state="Complete")
             exchange.extend(market.take(BATCH))
             await neighbour.until_count(BATCH)
-            yield gateway
-            exchange.extend(market.take(BATCH))
-            await neighbour.until_count(2 * BATCH)
 
-    assert neighbour.numbers == list(range(1, 2 * BATCH + 1))
+            async def go_on() -> None:
+                nonlocal count
+                while True:
+                    exchange.extend(market.take(5))
+                    count += 5
+                    await asyncio.sleep(0.02)
+
+            going_on = asyncio.create_task(go_on())
+            try:
+                yield gateway
+            finally:
+                going_on.cancel()
+            exchange.extend(market.take(BATCH))
+            await neighbour.until_count(count)
+
+    assert neighbour.numbers == list(range(1, count + 1))
+    assert not [each for each in neighbour.control if "event" in each["message"]]
 
 
 @pytest.mark.parametrize(
