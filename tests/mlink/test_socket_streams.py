@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from gateway.mlink.limits import SessionLimits
+from gateway.settings import ServerSettings
 from tests.mlink.conversation import PATHS, PLAIN, TICKERS, conversation, subscriber
 from tests.mlink.test_socket_logon import add_key
 
@@ -377,6 +379,11 @@ async def test_coverage_ends_every_batch_with_a_checkpoint(tmp_path: Path) -> No
             assert position["seqN"] >= last
     assert not [each for each in quiet.control if each["header"]["mTyp"] == "MLinkStreamCheckPt"]
     assert quiet.numbers == talk.numbers
+
+
+def test_heartbeats_come_every_5_seconds() -> None:
+    """A real client drops the line at 10."""
+    assert ServerSettings().heartbeat_s == SessionLimits().heartbeat_s == 5
 
 
 async def test_heartbeats_count_up_and_tell_how_far_each_stream_is_complete(tmp_path: Path) -> None:
