@@ -142,7 +142,7 @@ class Channel:
         first_seq = self._joined_at.get(self.context.session, 1)
         copied = {name: keyed.copy() for name, keyed in self.records.items()}
         state = written_down(first_seq, self._directory_dumped(), copied)
-        return state if self.views is None else chain(state, (BEHIND_JSON, self.views.dump()))
+        return state if self.views is None else chain(state, (BEHIND_JSON,), self.views.capture())
 
     def _directory_dumped(self) -> bytes:
         """As JSON; written anew only when it has changed, which is mostly before the market opens."""

@@ -7,6 +7,7 @@ streams got last is still had (`Recent`). Else they are rebuilt (`Rebuilds`) fro
 Knows engines, blocks and the journal's reader; knows streams only as somebody who asks.
 """
 
+from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 
 from gateway.hub.limits import HubLimits
@@ -34,6 +35,8 @@ class Derivation:
         self._recent: dict[int, Recent] = {}
         # States of the session by the number they stand in front of, in order.
         self._states: dict[int, bytes] = {}
+        # Written down and not among them yet: appended to in any thread, taken from in the hub's.
+        self._written: deque[tuple[str, int, bytes]] = deque()
         self.rebuilds = Rebuilds()
         # By id byte, how many messages were made for live streams.
         self._made = dict.fromkeys(self._ids.values(), 0)
@@ -84,11 +87,20 @@ class Derivation:
 
     # The state, saved with that of the channel.
 
-    def dump(self) -> bytes:
-        """The books at the channel's position, kept for readers too; half of those go when it is too much."""
-        saved = self.live.dump()
-        self._remember(self._next_seq, saved)
-        return saved
+    def capture(self) -> Iterator[bytes]:
+        """The books at the channel's position, fixed now; written down when it is asked for, in any thread.
+
+        It is kept for readers, too; half of those states go when it is too much.
+        """
+        self._remember_written()
+        twin, session, next_seq = self.live.copied(), self._session, self._next_seq
+
+        def written() -> Iterator[bytes]:
+            saved = twin.dump()
+            self._written.append((session, next_seq, saved))
+            yield saved
+
+        return written()
 
     def load(self, position: Position, saved: bytes) -> None:
         """Stand at `position` with what `dump` gave there; ValueError for anything else."""
@@ -122,14 +134,13 @@ class Derivation:
         self, who: Hashable, names: frozenset[str], position: Position, first: int, read: Read
     ) -> None:
         """Come nearer to `position` by one piece of the journal. The session begins at `first`."""
+        self._remember_written()
         states = self._states if position.session == self._session else {}
         start = max((seq for seq in states if seq <= position.next_seq), default=first)
 
-        def engine_at(seq: int) -> Engine:
+        def engine_at(seq: int) -> tuple[Engine, Iterator[None]]:
             engine = Engine(self._codecs)
-            if seq in states:
-                engine.load(states[seq])
-            return engine
+            return engine, engine.loading(states[seq]) if seq in states else iter(())
 
         self.rebuilds.prepare(who, names, position, start, engine_at, read, self.limits)
 
@@ -149,6 +160,7 @@ class Derivation:
     @property
     def state_bytes(self) -> tuple[int, int]:
         """What the newest saved state takes, and all that are kept."""
+        self._remember_written()
         sizes = [len(self._states[seq]) for seq in sorted(self._states)]
         return (sizes[-1] if sizes else 0), sum(sizes)
 
@@ -162,6 +174,13 @@ class Derivation:
             return None
         found = [self._recent[self._ids[name]] for name in names]
         return found if all(recent.from_seq <= position.next_seq for recent in found) else None
+
+    def _remember_written(self) -> None:
+        """Take over what was written down, maybe in other threads, since the last time."""
+        while self._written:
+            session, next_seq, saved = self._written.popleft()
+            if session == self._session:
+                self._remember(next_seq, saved)
 
     def _remember(self, next_seq: int, saved: bytes) -> None:
         self._states[next_seq] = saved

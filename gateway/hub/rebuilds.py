@@ -7,7 +7,7 @@ together after a restart have the same books rebuilt once, and not a hundred tim
 Knows engines, blocks and the journal's reader; knows streams only as somebody who asks.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -22,6 +22,7 @@ Read = Callable[[Position, int], Sequence[Block | Gap]]
 # How often somebody who waits for an engine asks until one that was not used meanwhile is taken away. Those
 # who are behind have their turns in order, so one whose reader is not stuck is used once in each round.
 IDLE_ROUNDS = 50
+DONE = object()
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +39,8 @@ class Rebuild:
     session: str
     next_seq: int
     goal: int
+    # Reads the state that it begins with, piece by piece.
+    loading: Iterator[None] | None
     made: Recent | None = None
     users: set[Hashable] = field(default_factory=set)
     uses: int = 0
@@ -115,7 +118,7 @@ class Rebuilds:
         names: frozenset[str],
         position: Position,
         start: int,
-        engine_at: Callable[[int], Engine],
+        engine_at: Callable[[int], tuple[Engine, Iterator[None]]],
         read: Read,
         limits: HubLimits,
     ) -> None:
@@ -130,8 +133,8 @@ class Rebuilds:
             return
         self._leave(who)
         if self._has_room_for(who, limits.view_engines):
-            number, engine = next(self._numbers), engine_at(start)
-            rebuild = Rebuild(number, engine, names, position.session, start, position.next_seq)
+            number, (engine, loading) = next(self._numbers), engine_at(start)
+            rebuild = Rebuild(number, engine, names, position.session, start, position.next_seq, loading)
             self._all.append(rebuild)
             self._use(who, rebuild)
 
@@ -159,6 +162,11 @@ class Rebuilds:
 
     def _advance(self, rebuild: Rebuild, position: Position, read: Read, limits: HubLimits) -> None:
         until = position.next_seq
+        if rebuild.loading is not None:
+            if next(rebuild.loading, DONE) is DONE:
+                rebuild.loading = None
+            rebuild.goal = min(rebuild.goal, until)
+            return
         if rebuild.made is None:
             # Who comes while it is on its way, and stands nearer, is served first.
             rebuild.goal = min(rebuild.goal, until)

@@ -4,10 +4,11 @@ Knows a day's prints by their places. A bar has no timer: it is over when a prin
 an interval without a print has no bar.
 """
 
+from collections.abc import Iterator
 from struct import Struct
 
 from gateway.views.layouts import ASSET_TYPE, BAR_FORMAT, TICKER_SOURCE
-from gateway.views.packing import Packed, Unpacked
+from gateway.views.packing import LOADED_AT_ONCE, Packed, Unpacked
 from gateway.views.tape import Day, vwap
 
 # Sequence number, received, time, begin, place of the first print, open, high, low, close, volume, what was
@@ -91,11 +92,13 @@ class BarView:
             packed.numbers(locate, *entry[:10], entry[11])
             packed.text(entry[10].to_bytes(16, "little"))
 
-    def load(self, unpacked: Unpacked) -> None:
-        """Know exactly what `dump` gave."""
+    def load(self, unpacked: Unpacked) -> Iterator[None]:
+        """Know exactly what `dump` gave, piece by piece."""
         (count,) = unpacked.numbers(1)
         self.entries = {}
-        for _ in range(count):
+        for at in range(count):
+            if at % LOADED_AT_ONCE == 0:
+                yield
             locate, *values, prints = unpacked.numbers(_FIELDS)
             notional = int.from_bytes(unpacked.text(), "little")
             self.entries[locate] = (*values, notional, prints)  # type: ignore[assignment]

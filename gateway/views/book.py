@@ -18,6 +18,8 @@ from gateway.views.packing import Packed, Unpacked
 
 SHARES_MASK = 0xFFFF_FFFF
 NOTHING = -1
+# Orders, or levels, that are read at once from a saved state: a few milliseconds of work.
+LOADED_AT_ONCE = 10_000
 # Ranks of levels that are not there: as many as are watched stand below each side's real ones, so that
 # there always is a best rank, and a last watched one, to compare with.
 NO_RANK = -1 << 40
@@ -196,6 +198,15 @@ class Books:
         """The locate codes that ever had an order."""
         return iter(sorted({side >> 1 for side in self._sides}))
 
+    def copied(self) -> "Books":
+        """What `dump` needs, as it is now: so that another thread may take its time to write it down."""
+        twin = Books(self.watched)
+        twin.unknown, twin.doubled = self.unknown, self.doubled
+        twin.overdrawn, twin.empty = self.overdrawn, self.empty
+        twin.orders = self.orders.copy()
+        twin._ranks, twin._levels_side, twin._free = self._ranks[:], self._levels_side[:], self._free[:]
+        return twin
+
     def dump(self, packed: Packed) -> None:
         """Add everything to a checkpoint: 16 bytes per order, 12 per level."""
         packed.numbers(self.unknown, self.doubled, self.overdrawn, self.empty)
@@ -205,8 +216,8 @@ class Books:
         packed.array(array("I", [side[3] >> 8 for side in self._levels_side]))
         packed.array(array("Q", self._free))
 
-    def load(self, unpacked: Unpacked) -> None:
-        """Know exactly what `dump` gave; ValueError when it does not fit together."""
+    def load(self, unpacked: Unpacked) -> Iterator[None]:
+        """Know exactly what `dump` gave, piece by piece; ValueError when it does not fit together."""
         self.unknown, self.doubled, self.overdrawn, self.empty = unpacked.numbers(4)
         references, orders = unpacked.array("Q"), unpacked.array("Q")
         ranks, sides, free = unpacked.array("q"), unpacked.array("I"), unpacked.array("Q")
@@ -215,14 +226,18 @@ class Books:
                 f"books: {len(references)} references, {len(orders)} orders, "
                 f"{len(ranks)} levels of {len(sides)} sides"
             )
-        self.orders = dict(zip(references, orders, strict=True))
+        self.orders = {}
         self._ranks, self._free = list(ranks), list(free)
         totals, counts = [0] * len(ranks), [0] * len(ranks)
-        for order in orders:
-            if order >> 32 >= len(totals):
-                raise ValueError(f"books: an order in level {order >> 32} of {len(totals)}")
-            totals[order >> 32] += order & SHARES_MASK
-            counts[order >> 32] += 1
+        for at in range(0, len(orders), LOADED_AT_ONCE):
+            some = orders[at : at + LOADED_AT_ONCE]
+            self.orders.update(zip(references[at : at + LOADED_AT_ONCE], some, strict=True))
+            for order in some:
+                if order >> 32 >= len(totals):
+                    raise ValueError(f"books: an order in level {order >> 32} of {len(totals)}")
+                totals[order >> 32] += order & SHARES_MASK
+                counts[order >> 32] += 1
+            yield
         self._totals, self._counts = totals, counts
         self._sides = {}
         self._levels_side = self._levels_side[:1]
@@ -232,8 +247,12 @@ class Books:
             if totals[number]:
                 side[0].append(ranks[number])
                 side[1][ranks[number]] = number
-        for side in self._sides.values():
+            if number % LOADED_AT_ONCE == 0:
+                yield
+        for at, side in enumerate(self._sides.values()):
             side[0].sort()
+            if at % 1_000 == 0:
+                yield
 
     def _new_side(self, side: int) -> Side:
         new: Side = ([NO_RANK] * self.watched, {}, -(side & 1), side << 8)

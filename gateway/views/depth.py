@@ -3,7 +3,7 @@
 Knows levels as numbers. The checksum lets a reader who keeps a book of its own see whether it is the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from struct import Struct, pack
 from zlib import crc32
@@ -58,8 +58,9 @@ class DepthView:
         """Add everything to a checkpoint."""
         packed.numbers(*chain.from_iterable((locate, *entry) for locate, entry in self.entries.items()))
 
-    def load(self, unpacked: Unpacked) -> None:
-        """Know exactly what `dump` gave."""
+    def load(self, unpacked: Unpacked) -> Iterator[None]:
+        """Know exactly what `dump` gave, piece by piece."""
+        yield
         values = unpacked.array("q").tolist()
         rows = zip(*[iter(values)] * 4, strict=True)
         self._sides = {}

@@ -5,6 +5,7 @@ beginning, or from a saved state, it gives the same bytes. Knows nothing of who 
 """
 
 from collections.abc import Callable, Collection, Iterator
+from copy import copy
 from typing import Any
 
 from gateway.values import Block
@@ -100,6 +101,16 @@ class Engine:
             if locate in view.entries:
                 yield self._found(view, locate, view.entries[locate])
 
+    def copied(self) -> "Engine":
+        """What `dump` needs, as it is now: so that another thread may take its time to write it down."""
+        twin = copy(self)
+        twin.tickers, twin._statuses = self.tickers.copy(), self._statuses.copy()
+        twin.books, twin.tape = self.books.copied(), self.tape.copied()
+        twin.views = {name: copy(view) for name, view in self.views.items()}
+        for view in twin.views.values():
+            view.entries = view.entries.copy()
+        return twin
+
     def dump(self) -> bytes:
         """The state after the last block."""
         packed = Packed()
@@ -117,6 +128,11 @@ class Engine:
 
     def load(self, saved: bytes) -> None:
         """Go on from what `dump` gave. ValueError for anything else, a state of other views among it."""
+        for _ in self.loading(saved):
+            pass
+
+    def loading(self, saved: bytes) -> Iterator[None]:
+        """The same in pieces of some milliseconds each. The engine is of no use before the last."""
         unpacked = Unpacked(saved)
         names = unpacked.text().decode()
         if names != ",".join(self.views):
@@ -125,10 +141,10 @@ class Engine:
             self._day_status = unpacked.text()
             counts = unpacked.numbers(2)
             self.tickers, self._statuses = (_named(unpacked, count) for count in counts)
-            self.books.load(unpacked)
-            self.tape.load(unpacked)
+            yield from self.books.load(unpacked)
+            yield from self.tape.load(unpacked)
             for view in self.views.values():
-                view.load(unpacked)
+                yield from view.load(unpacked)
         except (IndexError, OverflowError) as exc:
             raise ValueError(f"views: the saved state can't be read: {exc!r}") from exc
         unpacked.end()

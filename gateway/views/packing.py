@@ -8,6 +8,8 @@ from array import array
 from sys import byteorder
 
 _LENGTH = 8
+# Tickers that are read at once from a saved state.
+LOADED_AT_ONCE = 200
 MAGIC = b"views2" + byteorder[:1].encode()
 
 

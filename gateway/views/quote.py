@@ -3,10 +3,11 @@
 Knows levels as numbers and MLink's words for what a market does; where they come from is the book's affair.
 """
 
+from collections.abc import Iterator
 from struct import Struct
 
 from gateway.views.layouts import ASSET_TYPE, QUOTE_FORMAT, TICKER_SOURCE
-from gateway.views.packing import Packed, Unpacked
+from gateway.views.packing import LOADED_AT_ONCE, Packed, Unpacked
 
 Top = tuple[int, int, int, int]
 # Sequence number, received (ns since the epoch), time (ns since midnight), status, what changed, bids, asks.
@@ -90,11 +91,13 @@ class QuoteView:
             words = _STATUSES.index(status), _CHANGES.index(changed)
             packed.numbers(locate, seq, received_ns, time_ns, *words, *bids, *asks)
 
-    def load(self, unpacked: Unpacked) -> None:
-        """Know exactly what `dump` gave."""
+    def load(self, unpacked: Unpacked) -> Iterator[None]:
+        """Know exactly what `dump` gave, piece by piece."""
         (count,) = unpacked.numbers(1)
         self.entries, self.tops = {}, {}
-        for _ in range(count):
+        for at in range(count):
+            if at % LOADED_AT_ONCE == 0:
+                yield
             locate, seq, received_ns, time_ns, status, changed, *levels = unpacked.numbers(14)
             bids, asks = tuple(levels[:4]), tuple(levels[4:])
             self.tops[locate << 1], self.tops[locate << 1 | 1] = bids, asks  # type: ignore[assignment]

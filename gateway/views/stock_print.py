@@ -3,10 +3,11 @@
 Knows a day's figures; how trades are read is the engine's affair.
 """
 
+from collections.abc import Iterator
 from struct import Struct
 
 from gateway.views.layouts import ASSET_TYPE, PRINT_FORMAT, TICKER_SOURCE
-from gateway.views.packing import Packed, Unpacked
+from gateway.views.packing import LOADED_AT_ONCE, Packed, Unpacked
 from gateway.views.tape import Day
 
 # Sequence number, received, time, kind, number, price, size, match, volume, high, low, last, VWAP.
@@ -57,11 +58,13 @@ class PrintView:
             packed.numbers(locate, *entry[:3], _KINDS.index(entry[3]), *entry[4:7], *entry[8:])
             packed.text(entry[7].to_bytes(8, "little"))
 
-    def load(self, unpacked: Unpacked) -> None:
-        """Know exactly what `dump` gave."""
+    def load(self, unpacked: Unpacked) -> Iterator[None]:
+        """Know exactly what `dump` gave, piece by piece."""
         (count,) = unpacked.numbers(1)
         self.entries = {}
-        for _ in range(count):
+        for at in range(count):
+            if at % LOADED_AT_ONCE == 0:
+                yield
             locate, seq, received_ns, time_ns, kind, number, price, size, *figures = unpacked.numbers(13)
             match = int.from_bytes(unpacked.text(), "little")
             volume, high, low, last, average = figures

@@ -5,9 +5,10 @@ session, because a broken trade may name any of them and the high without it is 
 """
 
 from array import array
+from collections.abc import Iterator
 from operator import mul
 
-from gateway.views.packing import Packed, Unpacked
+from gateway.views.packing import LOADED_AT_ONCE, Packed, Unpacked
 
 # VWAP has two decimals more than a price.
 VWAP_FACTOR = 100
@@ -65,6 +66,12 @@ class Day:
         left = [price for price, size in zip(self.prices, self.sizes, strict=True) if size]
         self.high, self.low, self.last = (max(left), min(left), left[-1]) if left else (0, 0, 0)
 
+    def copied(self) -> "Day":
+        """The prints alone, without what they come to."""
+        twin = Day()
+        twin.matches, twin.prices, twin.sizes = self.matches[:], self.prices[:], self.sizes[:]
+        return twin
+
     @property
     def vwap(self) -> int:
         """In a hundredth of the price's unit, rounded half up; 0 without a print."""
@@ -95,6 +102,13 @@ class Tape:
         day.add(match, price, shares)
         return day
 
+    def copied(self) -> "Tape":
+        """What `dump` needs, as it is now."""
+        twin = Tape()
+        twin.unknown, twin.absurd = self.unknown, self.absurd
+        twin.days = {locate: day.copied() for locate, day in self.days.items()}
+        return twin
+
     def dump(self, packed: Packed) -> None:
         """Add everything to a checkpoint."""
         packed.numbers(self.unknown, self.absurd, len(self.days))
@@ -104,11 +118,13 @@ class Tape:
             packed.array(day.prices)
             packed.array(day.sizes)
 
-    def load(self, unpacked: Unpacked) -> None:
-        """Know exactly what `dump` gave."""
+    def load(self, unpacked: Unpacked) -> Iterator[None]:
+        """Know exactly what `dump` gave, piece by piece."""
         self.unknown, self.absurd, count = unpacked.numbers(3)
         self.days = {}
-        for _ in range(count):
+        for at in range(count):
+            if at % LOADED_AT_ONCE == 0:
+                yield
             (locate,) = unpacked.numbers(1)
             day = self.days[locate] = Day()
             day.matches, day.prices, day.sizes = unpacked.array("Q"), unpacked.array("I"), unpacked.array("Q")

@@ -585,6 +585,7 @@ def test_saved_states_stay_within_their_limit(rigs: Any) -> None:
         rig.publish([each])
         rig.hub.channels["itch"].dump()
 
+    assert views.state_bytes[1] <= 20_000
     kept = sorted(views._states)
     assert sum(map(len, views._states.values())) <= 20_000
     assert kept[-1] == rig.hub.channels["itch"].position.next_seq

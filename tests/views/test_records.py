@@ -424,6 +424,28 @@ def test_a_saved_state_goes_on_as_if_nothing_had_happened(messages: list[bytes],
     assert newest(second) == newest(whole)
 
 
+def test_a_state_is_that_of_when_it_was_copied_whenever_it_is_written_down() -> None:
+    market = Market(5, 1)
+    fast = engine(*NAMES)
+    fast.take(block_of(market.opening() + market.take(1_000)))
+
+    expected, copied = fast.dump(), fast.copied()
+    fast.take(block_of(market.take(1_000), 2_000))
+
+    assert copied.dump() == expected
+    assert fast.dump() != expected
+
+
+def test_a_large_state_is_read_in_pieces_so_that_others_have_their_turn() -> None:
+    fast, again = engine(*NAMES), engine(*NAMES)
+    fast.take(block_of([add(at, "B", 100, 100 * (at % 50 + 1)) for at in range(1, 50_001)]))
+
+    pieces = sum(1 for _ in again.loading(fast.dump()))
+
+    assert pieces >= 50_000 // 10_000
+    assert again.dump() == fast.dump()
+
+
 def newest(engine: Engine) -> dict[str, list[tuple[str, int, int, bytes]]]:
     return {
         name: [(key, seq, received_ns, payload()) for key, seq, received_ns, payload in engine.latest(name)]
