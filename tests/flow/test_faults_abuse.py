@@ -115,6 +115,8 @@ async def watched(folder: Path, **server: Any) -> AsyncIterator[Gateway]:
         ("http://localhost", 101),
         ("https://desk.example.evil.example", 403),
         ("https://evildesk.example", 403),
+        ("http://evil-localhost", 403),
+        ("http://localhost.evil.example", 403),
         ("http://desk.example", 403),
         ("https://desk.example:444", 403),
         ("null", 403),
