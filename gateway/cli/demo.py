@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,9 @@ def _folder() -> Iterator[Path]:
 
 async def _demo(folder: Path, port: int, tickers: int, rate: float, seed: int, seconds: float) -> None:
     market = Market(tickers, seed, messages_per_s=rate)
-    async with Exchange(ExchangeSettings(), market.messages(), by_rate(rate)) as exchange:
+    # Another each time, so that a client that outlives a demo can tell the next one's numbers from its own.
+    session = ExchangeSettings(session=datetime.now().strftime("%m%d%H%M%S"))
+    async with Exchange(session, market.messages(), by_rate(rate)) as exchange:
         exchange.extend(market.opening())
         feed = FeedSettings(
             name=FEED,

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.app import Gateway
 from gateway.net.access.keys import hash_of
-from gateway.simulator.exchange import Exchange
+from gateway.simulator.exchange import SESSION, Exchange, ExchangeSettings
 from gateway.simulator.market import Market
 from gateway.simulator.player import by_rate
 from tests.flow.pipe import feed_settings, running, settings
@@ -32,11 +32,13 @@ async def a_market(
     *,
     tickers: Sequence[str] = TICKERS,
     feeds: Sequence[str] = ("itch",),
+    session: str = SESSION,
     **server: Any,
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """A gateway on a market of a few tickers, and its address."""
     market = Market(tickers, seed=5, messages_per_s=RATE)
-    async with Exchange(messages=market.messages(), pace=by_rate(RATE)) as exchange:
+    played = market.messages(), by_rate(RATE)
+    async with Exchange(ExchangeSettings(session=session), *played) as exchange:
         exchange.extend(market.opening())
         configured = [feed_settings(exchange.port, name=name, views=views) for name in feeds]
         async with running(settings(folder, *configured, **server)) as gateway:

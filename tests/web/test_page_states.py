@@ -195,3 +195,23 @@ async def test_a_gateway_that_is_away_is_seen_in_the_tab(tmp_path: Path) -> None
         before = await page.evaluate("getComputedStyle(document.querySelector('#feed-rows')).opacity")
 
     assert float(before) < 1, "what is shown is of before"
+
+
+async def test_a_ticker_starts_anew_at_another_gateway_that_knows_nothing_of_the_first(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    views = ("StockPrint", "BookDepth10")
+    async with chromium() as browser:
+        async with a_market(tmp_path / "first", views, port=port) as (_, url):
+            page = await browser.open(f"{url}#{TICKERS[0]}")
+            await until(page, more_than(3, "#print-rows tr"))
+        await until(page, live("down"))
+        async with a_market(tmp_path / "second", views, port=port, session="0000000002"):
+            began = await page.evaluate("Date.now() / 1000")
+            await until(page, says("#notices", "can't go on"))
+            await until(page, more_than(3, "#print-rows tr"))
+            await until(page, f"{POINTS}.some((at) => at > {began})")
+            points = await page.evaluate(POINTS)
+
+    assert min(points) > began - 2, "a chart of one market, not of two"

@@ -5,6 +5,7 @@
  * messages of this one ticker, which give the book of the orders seen since, or the whole one by a replay.
  */
 
+import { Incomplete } from "/client.js";
 import { BOOK_MESSAGES, Book, PRINT_MESSAGES } from "./book.js";
 import { Chart } from "./chart.js";
 import { $, MARKETS, asTicker, average, clock, count, make, price, quoted, say, short, throttled } from "./dom.js";
@@ -119,7 +120,10 @@ export class Ticker {
         else if (notice.kind === "SnapshotComplete" && this._streams.includes(stream)) whenComplete?.();
       },
       end: (error) => {
-        if (error && this._streams.includes(stream)) this.onProblem?.(error);
+        if (!error || !this._streams.includes(stream)) return;
+        this.onProblem?.(error);
+        // Another gateway, or another journal, answers here now: what is shown is of a market that is gone.
+        if (error instanceof Incomplete) this.open(this.name, this._whole);
       },
     });
   }
