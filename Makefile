@@ -16,9 +16,10 @@ setup: $(STAMP) ## Make the virtual environment; leaves the command at .venv/bin
 
 $(STAMP): pyproject.toml constraints.txt
 	@sh tests/system-packages.sh python $(PYTHON)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $(STAMP)
+	@echo 'Setting up $(VENV): a minute or two, once.'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
 
 system: ## Install the system packages the tests use (as root), or name what is missing
 	@sh tests/system-packages.sh test
