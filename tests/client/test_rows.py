@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.client import Feed, Incomplete
+from gateway.client import Feed, FeedPosition, Incomplete
+from gateway.client.buffer import Buffer
 from gateway.client.columns import Columns
 from gateway.client.form import Form
 from gateway.client.frames import Times, to_frame
 from gateway.client.message import Batch, parse, split
+from gateway.client.receiver import Receiver
+from gateway.client.request import Request
 from gateway.client.rows import FORM_ROWS_MIN, Rows, read
+from gateway.client.subscription import Subscription
+from gateway.client.tracker import Tracker
 from gateway.mlink.frames import frame
 from tests.fakes.scripted_gateway import ScriptedGateway, until
 
@@ -61,7 +66,9 @@ def one_by_one(data: bytes) -> pandas.DataFrame:
 
 def same(made: pandas.DataFrame, expected: pandas.DataFrame) -> None:
     """Of several forms, columns and categories are in the order of the forms."""
-    pandas.testing.assert_frame_equal(made, expected, check_categorical=False, check_like=True)
+    pandas.testing.assert_frame_equal(
+        made, expected, check_categorical=False, check_like=True, check_exact=True
+    )
 
 
 def forms(rows: Rows) -> list[bool]:
@@ -78,7 +85,7 @@ def test_messages_of_one_form_are_read_without_a_parser() -> None:
 
     assert forms(rows) == [True]
     assert (rows.src, rows.session, rows.last_seq, len(rows)) == ("itch", "S1", 100, 100)
-    pandas.testing.assert_frame_equal(table(rows), one_by_one(data))
+    pandas.testing.assert_frame_equal(table(rows), one_by_one(data), check_exact=True)
     assert rows.texts == split(data)
     assert [value["message"]["shares"] for value in rows.values] == list(range(100))
 
@@ -167,6 +174,7 @@ def test_what_is_read_at_once_and_one_by_one_stands_in_one_table() -> None:
         '{"b":"x","a":1,"c":1.5000}',
         '{"a":1,"d":"x","c":1.5000}',
         '{"a":1,"b":"x","c":123456789012345.5000}',
+        '{"a":1,"b":"x","c":999999999999.9999}',
         '{"a":123456789012345678901234567890,"b":"x","c":1.5000}',
         '{"a":1,"b":"x,y"}',
         '{"a":1,"b":"x,y","c":1.5000}',
@@ -232,6 +240,63 @@ def test_a_form_knows_what_it_can_not_read() -> None:
 
 
 # In a stream.
+
+
+def opened() -> tuple[Receiver, Subscription]:
+    """A stream that has been asked for, accepted, and has its first messages."""
+    subscription = Subscription(
+        Request(("AddOrder",)), Tracker((FeedPosition("itch", "S1", 1),)), Buffer(10_000), None, read
+    )
+    receiver = Receiver()
+    receiver.add(subscription)
+    receiver.start(subscription)
+    receiver.receive(text_of({"queryID": 1, "sessionID": 1, "result": "OK"}, mTyp="MLinkStreamAck"))
+    receiver.receive(text_of(*repeat(ORDER, 10)))
+    return receiver, subscription
+
+
+def numbers(subscription: Subscription) -> list[int]:
+    """Of all that waits to be read."""
+    return [header["seqN"] for header in subscription.buffer.headers()]
+
+
+def proof_of(count: int, seq: int) -> bytes:
+    position = {"queryID": 1, "src": "itch", "ses": "S1", "seqN": seq, "numMessagesSent": count}
+    body = {"queryID": 1, "sessionID": 1, "state": "Active", "positions": [position]}
+    return text_of(body, mTyp="MLinkStreamCheckPt")
+
+
+async def test_a_proof_counts_what_was_read_at_once_in_front_of_it() -> None:
+    receiver, subscription = opened()
+    parts = [text_of(*repeat(ORDER, 300), first=at) for at in (11, 311, 611)]
+    receiver.receive_all([parts[0], proof_of(310, 310), parts[1] + proof_of(610, 615), parts[2]])
+
+    assert any(isinstance(item, Rows) for item in subscription.buffer._items)
+    assert numbers(subscription) == list(range(1, 911))
+    assert [str(at) for at in subscription.tracker.positions()] == ["itch/S1/911"]
+    receiver.receive(proof_of(910, 910))
+    assert not subscription.buffer.ended
+
+
+async def test_a_proof_of_another_count_ends_the_stream_behind_what_was_read_at_once() -> None:
+    receiver, subscription = opened()
+    receiver.receive_all([text_of(*repeat(ORDER, 600), first=11), proof_of(611, 611)])
+
+    assert subscription.buffer.ended
+    while len(await subscription.buffer.take()):
+        if not subscription.buffer._items:
+            break
+    with pytest.raises(Incomplete, match="sent 611 messages, 610 arrived"):
+        await subscription.buffer.take()
+
+
+async def test_what_comes_again_is_dropped_however_many_it_is() -> None:
+    receiver, subscription = opened()
+    receiver.receive_all([text_of(*repeat(ORDER, 300), first=5)])
+    receiver.receive_all([text_of(*repeat(ORDER, 300), first=at) for at in (100, 390)])
+
+    assert numbers(subscription) == list(range(1, 690))
+    assert subscription.tracker.doubles == 6 + 205 + 10
 
 
 async def many(gateway: ScriptedGateway, count: int) -> None:
