@@ -5,6 +5,7 @@ messages stay with the gateway.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
@@ -22,7 +23,8 @@ CATEGORIES_SURE = 256
 
 INT, UINT, FLOAT, BOOL = "int", "uint", "float", "bool"
 DECIMAL, CATEGORY, TEXT, OBJECT, NOTHING = "decimal", "category", "text", "object", "nothing"
-_NUMBERS = {"i": INT, "u": UINT, "f": FLOAT, "b": BOOL}
+# What may hold whole numbers, and what numbers of which one has a point.
+_HOLD = (((INT, np.int64), (UINT, np.uint64)), ((FLOAT, np.float64),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,11 @@ class Column:
         if types == {bool}:
             return Chunk(BOOL, size, np.array(values))
         if types <= {int, float}:
-            try:
-                array = np.array(values, np.float64 if float in types else None)
-            except OverflowError:
-                array = _objects(values)
-            # Whole numbers of both signs beyond 64 bits would silently become floats.
-            if array.dtype.kind in "iu" or float in types:
-                return Chunk(_NUMBERS.get(array.dtype.kind, OBJECT), size, array)
+            for kind, dtype in _HOLD[float in types]:
+                # Left to itself, numpy would make floats of whole numbers on both sides of 2**63.
+                with suppress(OverflowError):
+                    return Chunk(kind, size, np.array(values, dtype))
+            return Chunk(OBJECT, size, _objects(values))
         if Decimal in types and types <= {Decimal, int}:
             return Chunk(DECIMAL, size, _objects(values))
         return Chunk(TEXT if types == {str} else OBJECT, size, _objects(values))

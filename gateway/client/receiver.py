@@ -20,7 +20,7 @@ from gateway.mlink.control import BadMessage, StreamPosition
 # opening its journal, or get from the upstream again what a crash has cost it.
 REFUSALS_MAX = 6
 # Fewer bytes are parsed one message at a time, which then costs no more.
-ROWS_BYTES_MIN = 65_536
+ROWS_BYTES_MIN = 262_144
 _CONTROL = "MLink"
 _REFUSED_STATES = frozenset((AdminState.LOGON_FAILED, AdminState.INVITE_ERROR, AdminState.ACCOUNT_SUSPENDED))
 

@@ -19,7 +19,7 @@ from gateway.client.message import Batch
 from gateway.mlink.frames import HEADER, HEADER_SIZE
 
 # Fewer messages of a form are parsed one by one: to read columns costs as much as to parse so many.
-FORM_ROWS_MIN = 64
+FORM_ROWS_MIN = 200
 # Two words of a message's name stand here, by which messages are told apart at first sight.
 _NAME_AT = HEADER_SIZE + len(b'{"header":{"mTyp":"')
 _WORD = 8

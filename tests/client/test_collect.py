@@ -130,6 +130,13 @@ def test_whole_numbers_keep_all_their_digits(into: str) -> None:
     assert [int(m) for m in frame["m"]] == [-(2**63), 2**63 - 1]
 
 
+def test_whole_numbers_on_both_sides_of_what_a_signed_one_holds_are_unsigned() -> None:
+    frame = frame_of(batch({"n": 2**63}, {"n": 0}))
+
+    assert str(frame.n.dtype) == "uint64"
+    assert frame.n.tolist() == [2**63, 0]
+
+
 def test_numbers_that_no_type_holds_stay_as_they_are() -> None:
     frame = frame_of(batch({"n": 2**64 - 1}, {"n": -1}))
 

@@ -80,14 +80,14 @@ def forms(rows: Rows) -> list[bool]:
 
 
 def test_messages_of_one_form_are_read_without_a_parser() -> None:
-    data = text_of(*({**ORDER, "shares": at, "stock": "ABC"[: at % 4]} for at in range(100)))
+    data = text_of(*({**ORDER, "shares": at, "stock": "ABC"[: at % 4]} for at in range(250)))
     rows = read(data)
 
     assert forms(rows) == [True]
-    assert (rows.src, rows.session, rows.last_seq, len(rows)) == ("itch", "S1", 100, 100)
+    assert (rows.src, rows.session, rows.last_seq, len(rows)) == ("itch", "S1", 250, 250)
     pandas.testing.assert_frame_equal(table(rows), one_by_one(data), check_exact=True)
     assert rows.texts == split(data)
-    assert [value["message"]["shares"] for value in rows.values] == list(range(100))
+    assert [value["message"]["shares"] for value in rows.values] == list(range(250))
 
 
 VALUES = {
@@ -121,7 +121,8 @@ def test_whatever_messages_hold_it_is_the_same_table(data: st.DataObject) -> Non
     pool = data.draw(
         st.lists(st.fixed_dictionaries({name: VALUES[name] for name in names}), min_size=1, max_size=8)
     )
-    picks = data.draw(st.lists(st.integers(0, len(pool) - 1), min_size=FORM_ROWS_MIN, max_size=80))
+    picks = data.draw(st.lists(st.integers(0, len(pool) - 1), min_size=1, max_size=30))
+    picks = (picks * FORM_ROWS_MIN)[: FORM_ROWS_MIN + 7]
     ascii_ = data.draw(st.booleans())
     text = text_of(*(written(pool[pick], ascii_) for pick in picks))
     rows = read(text)
@@ -149,8 +150,8 @@ def test_messages_of_many_types_keep_the_order_in_which_they_came() -> None:
 
 
 def test_what_is_read_at_once_and_one_by_one_stands_in_one_table() -> None:
-    bodies = [{**ORDER, "shares": at} for at in range(300)]
-    parts = [text_of(*bodies[at : at + 100], first=at + 1) for at in range(0, 300, 100)]
+    bodies = [{**ORDER, "shares": at} for at in range(900)]
+    parts = [text_of(*bodies[at : at + 300], first=at + 1) for at in range(0, 900, 300)]
     texts = split(parts[1])
     made = table(read(parts[0]), Batch(parse(texts)[0], texts), read(parts[2]))
 
@@ -184,9 +185,9 @@ def test_what_is_read_at_once_and_one_by_one_stands_in_one_table() -> None:
         '{"a":1,"b":"x","c":1.5000 }',
     ],
 )
-@pytest.mark.parametrize("at", [0, 50, 99])
+@pytest.mark.parametrize("at", [0, 50, 249])
 def test_a_message_that_is_not_of_the_form_is_read_as_it_is(odd: str, at: int) -> None:
-    bodies = ['{"a":1,"b":"x","c":1.5000}'] * 100
+    bodies = ['{"a":1,"b":"x","c":1.5000}'] * 250
     bodies[at] = odd
     data = text_of(*bodies)
 
@@ -198,20 +199,20 @@ def test_a_message_that_is_not_of_the_form_is_read_as_it_is(odd: str, at: int) -
     ['{"a":1,"b":"x","c":1.50x0}', '{"a":,"b":"x","c":1.5000}', '{"a":-,"b":"x","c":1.5000}', '{"a":1'],
 )
 def test_what_is_no_json_is_left_to_who_says_so(broken: str) -> None:
-    assert read(text_of(*repeat('{"a":1,"b":"x","c":1.5000}', 99), broken)) is None
+    assert read(text_of(*repeat('{"a":1,"b":"x","c":1.5000}', 249), broken)) is None
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        text_of(*repeat(ORDER, 99)) + text_of(ORDER, first=100, ses="S2"),
-        text_of(*repeat(ORDER, 99)) + text_of(ORDER, first=100, src="other"),
-        text_of(*repeat(ORDER, 99)) + text_of(ORDER, first=99),
-        text_of(*repeat(ORDER, 99)) + text_of(ORDER, seqN=None),
-        text_of(*repeat(ORDER, 99)) + text_of("[]", first=100),
-        text_of(*repeat(ORDER, 99)) + text_of({"state": "Active"}, mTyp="MLinkAdmin"),
-        text_of(*repeat(ORDER, 99)) + b"\r\nX00000000002{}",
-        text_of(*repeat(ORDER, 99)) + b"\r\n",
+        text_of(*repeat(ORDER, 249)) + text_of(ORDER, first=250, ses="S2"),
+        text_of(*repeat(ORDER, 249)) + text_of(ORDER, first=250, src="other"),
+        text_of(*repeat(ORDER, 249)) + text_of(ORDER, first=249),
+        text_of(*repeat(ORDER, 249)) + text_of(ORDER, seqN=None),
+        text_of(*repeat(ORDER, 249)) + text_of("[]", first=250),
+        text_of(*repeat(ORDER, 249)) + text_of({"state": "Active"}, mTyp="MLinkAdmin"),
+        text_of(*repeat(ORDER, 249)) + b"\r\nX00000000002{}",
+        text_of(*repeat(ORDER, 249)) + b"\r\n",
         b'{"header":{"mTyp":"Alone"},"message":{}}',
     ],
 )
@@ -268,35 +269,35 @@ def proof_of(count: int, seq: int) -> bytes:
 
 async def test_a_proof_counts_what_was_read_at_once_in_front_of_it() -> None:
     receiver, subscription = opened()
-    parts = [text_of(*repeat(ORDER, 300), first=at) for at in (11, 311, 611)]
-    receiver.receive_all([parts[0], proof_of(310, 310), parts[1] + proof_of(610, 615), parts[2]])
+    parts = [text_of(*repeat(ORDER, 400), first=at) for at in (11, 411, 811)]
+    receiver.receive_all([parts[0], proof_of(410, 410), parts[1] + proof_of(810, 815), parts[2]])
 
     assert any(isinstance(item, Rows) for item in subscription.buffer._items)
-    assert numbers(subscription) == list(range(1, 911))
-    assert [str(at) for at in subscription.tracker.positions()] == ["itch/S1/911"]
-    receiver.receive(proof_of(910, 910))
+    assert numbers(subscription) == list(range(1, 1_211))
+    assert [str(at) for at in subscription.tracker.positions()] == ["itch/S1/1211"]
+    receiver.receive(proof_of(1210, 1210))
     assert not subscription.buffer.ended
 
 
 async def test_a_proof_of_another_count_ends_the_stream_behind_what_was_read_at_once() -> None:
     receiver, subscription = opened()
-    receiver.receive_all([text_of(*repeat(ORDER, 600), first=11), proof_of(611, 611)])
+    receiver.receive_all([text_of(*repeat(ORDER, 1_000), first=11), proof_of(1011, 1011)])
 
     assert subscription.buffer.ended
     while len(await subscription.buffer.take()):
         if not subscription.buffer._items:
             break
-    with pytest.raises(Incomplete, match="sent 611 messages, 610 arrived"):
+    with pytest.raises(Incomplete, match="sent 1011 messages, 1010 arrived"):
         await subscription.buffer.take()
 
 
 async def test_what_comes_again_is_dropped_however_many_it_is() -> None:
     receiver, subscription = opened()
-    receiver.receive_all([text_of(*repeat(ORDER, 300), first=5)])
-    receiver.receive_all([text_of(*repeat(ORDER, 300), first=at) for at in (100, 390)])
+    receiver.receive_all([text_of(*repeat(ORDER, 1_000), first=5)])
+    receiver.receive_all([text_of(*repeat(ORDER, 1_000), first=at) for at in (700, 1_500)])
 
-    assert numbers(subscription) == list(range(1, 690))
-    assert subscription.tracker.doubles == 6 + 205 + 10
+    assert numbers(subscription) == list(range(1, 2_500))
+    assert subscription.tracker.doubles == 6 + 305 + 200
 
 
 async def many(gateway: ScriptedGateway, count: int) -> None:
