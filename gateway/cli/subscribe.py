@@ -67,7 +67,7 @@ def subscribe(
         list[str] | None,
         typer.Option(
             metavar="SRC/SES/SEQ",
-            help="Start at this number of that session and feed; 1 is the session's start. Once per feed.",
+            help="Start at this number of that session (no SES: the one that runs). Once per feed.",
             show_default=False,
         ),
     ] = None,
@@ -132,7 +132,7 @@ def subscribe(
 
         gateway subscribe localhost:8765 -m AddOrder --view 'price|shares' | jq .message
 
-        gateway subscribe localhost:8765 --resume itch/0000000001/1 --output day.parquet
+        gateway subscribe localhost:8765 --resume itch//1 --output day.parquet
 
         gateway subscribe wss://gw.example.com --key-file ~/.gateway-key --output trades.csv -m Trade
     """

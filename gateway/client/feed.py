@@ -53,8 +53,8 @@ class Feed:
 
         - `stripe`: one stripe, or several served together. `stripes`: one socket for each, merged.
         - `where`: `"stock:eq:AAPL & shares:gt:100"`. `view`: the fields wanted; the key is always there.
-        - `resume`: where to start, `"itch/0000000001/1"`; the first number wanted. Without it: the
-          latest record of each key, then what comes from now on.
+        - `resume`: where to start, `"itch/0000000001/1"`; the first number wanted. An empty session is
+          the one that runs. Without it: the latest record of each key, then what comes from now on.
         - `latency_ms`: the least time between two sends; above 1 less is sent, if records may be conflated.
         - `delivery`: `"every"` message, or the `"latest"` of each key. Default: every event, latest record.
         - `highwater_ns`: records sent later only; -1: none that are there already.

@@ -38,9 +38,12 @@ class Simulated:
 
     def ended(self) -> tuple[int, str]:
         """The exit code, and all lines that were not read yet."""
-        rest, errors = self.process.communicate(timeout=30)
-        assert errors == ""
-        return self.process.returncode, rest
+        # Not `communicate`, which knows nothing of what came together with the first line.
+        rest = self._stdout.read()
+        code = self.process.wait(timeout=30)
+        assert self.process.stderr is not None
+        assert self.process.stderr.read() == ""
+        return code, rest
 
 
 @contextmanager

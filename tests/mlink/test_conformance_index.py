@@ -122,6 +122,7 @@ async def ask_for_streams(scene: Scene) -> None:
     await talk.ask("MLinkStream", msgName="AddOrder", **whole)
     await talk.checkpoint("Replaced")
     await talk.checkpoint("Complete")
+    await talk.beat()
     await talk.socket.send('{"header":{"mTyp":"MLinkStream","sTim":1},"message":{"msgName":"AddOrder"}}')
     await talk.answer("MLinkStreamAck", querySendTs=1)
     await talk.ask("MLinkStream", msgName="StockDirectory", delivery="latest")
