@@ -19,6 +19,7 @@ test)
     need "test -x /usr/bin/chromium" chromium
     need "command -v promtool" prometheus
     need "command -v caddy" caddy
+    need "command -v systemd-analyze" systemd
     need "command -v cc && test -e /usr/include/stdio.h" gcc libc6-dev
     ;;
 *)

@@ -7,7 +7,6 @@ Knows the views that hold a book, and the terminal; the stream is the client lib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from gateway.cli.credentials import KeyFileOption, KeyOption, the_key
 from gateway.cli.ladder import Ladder, drawing
 from gateway.cli.running import quiet_client_log, run_until_interrupted
 from gateway.client import KeyRefused, Message, Notice, RequestRefused, connect
@@ -53,18 +53,8 @@ def book(
         int | None,
         typer.Option(metavar="N", help="Stop after the book was shown N times.", min=1, show_default=False),
     ] = None,
-    key: Annotated[
-        str,
-        typer.Option(
-            envvar="GATEWAY_KEY",
-            metavar="KEY",
-            help="The API key. A file hides it better.",
-            show_default=False,
-        ),
-    ] = "",
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file that holds the API key.", show_default=False)
-    ] = None,
+    key: KeyOption = "",
+    key_file: KeyFileOption = None,
 ) -> None:
     """Show a ticker's order book as it changes.
 
@@ -87,7 +77,7 @@ def book(
         websocket_url(url)
         if not ticker.strip():
             raise BadRequest("TICKER: is empty, expected a name such as AAPL")
-        password = key_file.read_text("utf-8").strip() if key_file is not None else key
+        password = the_key(key, key_file)
         shown = Shown(ticker.strip(), levels, count, Console(), Console(stderr=True))
         with quiet_client_log(), shown.drawn():
             run_until_interrupted(_follow(shown, url, password))

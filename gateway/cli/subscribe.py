@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.credentials import KeyFileOption, KeyOption, the_key
 from gateway.cli.output import FLUSH_INTERVAL_S, MessageLines, Progress
 from gateway.cli.running import quiet_client_log, run_until_interrupted
 from gateway.client import KeyRefused, Message, Notice, Stream, connect
@@ -91,18 +92,8 @@ def subscribe(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
-    key: Annotated[
-        str,
-        typer.Option(
-            envvar="GATEWAY_KEY",
-            metavar="KEY",
-            help="The API key. A file hides it better.",
-            show_default=False,
-        ),
-    ] = "",
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file that holds the API key.", show_default=False)
-    ] = None,
+    key: KeyOption = "",
+    key_file: KeyFileOption = None,
     give_up_after: Annotated[
         float | None,
         typer.Option(
@@ -142,7 +133,7 @@ def subscribe(
             raise BadRequest("--format: expected --output FILE with it")
         job = _Job(
             url=url,
-            key=_read_key(key_file) if key_file is not None else key,
+            key=the_key(key, key_file),
             names=tuple(name.strip() for each in message or ["*"] for name in each.split(",")),
             options={
                 "stripe": tuple(name.strip() for each in stripe or () for name in each.split(",")),
@@ -282,16 +273,6 @@ def _file(path: Path | None, wanted: str | None, overwrite: bool) -> Iterator[Me
         return
     with open_file(path, wanted, overwrite=overwrite) as file:
         yield file
-
-
-def _read_key(path: Path) -> str:
-    try:
-        key = path.expanduser().read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"--key-file {path}: can't be read: {error}") from error
-    if not key:
-        raise BadRequest(f"--key-file {path}: is empty, expected the key in it")
-    return key
 
 
 def _say(line: str) -> None:

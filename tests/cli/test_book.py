@@ -159,6 +159,23 @@ async def test_a_blank_ticker_is_your_input() -> None:
     assert (code, err) == (2, "gateway: TICKER: is empty, expected a name such as AAPL\n")
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "can't be read"), (b"", "is empty, expected the key"), (b"\xff", "can't be read")],
+)
+async def test_a_key_file_that_holds_no_key_is_your_input(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+
+    code, _, err = await ran("AAPL", "--url", "localhost:1", "--key-file", str(file))
+
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"--key-file {file}: {says}" in err
+
+
 async def test_a_ticker_nobody_knows_is_told_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     async with Exchange() as exchange:
         exchange.extend(BOOK)

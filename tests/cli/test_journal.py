@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -272,7 +273,6 @@ def test_export_itch_gives_back_a_real_file(itch_data: Path, tmp_path: Path) -> 
 
 
 def test_export_parquet_gives_a_row_per_message_with_exact_prices(folder: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     file = tmp_path / "day.parquet"
 
     run("export", folder, "--format", "parquet", "-o", file)
@@ -294,7 +294,6 @@ def test_export_parquet_gives_a_row_per_message_with_exact_prices(folder: Path, 
 
 
 def test_export_parquet_of_some_messages_has_their_columns_only(folder: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     file = tmp_path / "deletes.parquet"
 
     run("export", folder, "--format", "parquet", "-o", file, "--message", "OrderDelete")

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from fnmatch import fnmatch
@@ -24,6 +23,7 @@ from gateway.simulator.faults import Faults
 from gateway.simulator.market import Market
 from gateway.simulator.player import by_rate
 from gateway.values import Block
+from tests.fakes.small_disk import mounted
 from tests.fakes.troubled_disk import TroubledDisk, compiled
 from tests.flow.pipe import Reader, feed_settings, free_port, health, reader, running, settings
 from tests.flow.process import ENVIRONMENT, GatewayProcess, write_config
@@ -285,14 +285,8 @@ async def test_row_16_disk_full_pauses_says_why_and_goes_on_by_itself(
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 6 MB."""
-    with tempfile.TemporaryDirectory() as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("mounting a small tmpfs takes root")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", "--lazy", folder], check=True)
+    with mounted(6) as folder:
+        yield folder
 
 
 async def test_row_16_a_file_system_that_is_full_loses_nothing(small_disk: Path) -> None:

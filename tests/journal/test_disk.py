@@ -6,7 +6,6 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -24,20 +23,15 @@ from gateway.journal import (
 )
 from gateway.values import Block, Position
 from tests.fakes.disk import Disk, until
+from tests.fakes.small_disk import mounted
 from tests.journal.blocks import numbered, read_all
 
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 3 MB."""
-    with tempfile.TemporaryDirectory() as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("mounting a small tmpfs takes root")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", "--lazy", folder], check=True)
+    with mounted(3) as folder:
+        yield folder
 
 
 def fill(journal: Journal, at: int, count: int = 200, session: str = "DAY1") -> tuple[int, JournalError]:
