@@ -83,7 +83,7 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget the records that wait, for newer ones are sent in another way; notices stay."""
-        self._leaving.clear()
+        self._leaving = deque(each for each in self._leaving if not each[0][1])
         self._texts = {key: text for key, text in self._texts.items() if not key[1]}
 
     def discard(self, keys: Container[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ Knows engines, blocks and the journal's reader; knows streams only as somebody w
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -110,7 +111,8 @@ class Rebuilds:
         rebuild = self.covering(names, Position(block.session, block.first_seq))
         assert rebuild is not None
         self._use(who, rebuild)
-        return rebuild.of(block)
+        with self._gone_if_it_fails(rebuild):
+            return rebuild.of(block)
 
     def prepare(
         self,
@@ -129,7 +131,8 @@ class Rebuilds:
         rebuild = self._on_its_way(who, names, position, start, limits.recent_views)
         if rebuild is not None:
             self._use(who, rebuild)
-            self._advance(rebuild, position, read, limits)
+            with self._gone_if_it_fails(rebuild):
+                self._advance(rebuild, position, read, limits)
             return
         self._leave(who)
         if self._has_room_for(who, limits.view_engines):
@@ -201,6 +204,16 @@ class Rebuilds:
             self._leave(who)
             self._used[who] = rebuild
             rebuild.users.add(who)
+
+    @contextmanager
+    def _gone_if_it_fails(self, rebuild: Rebuild) -> Iterator[None]:
+        """An engine that stopped half-way is of no use to anybody: who needs one begins anew."""
+        try:
+            yield
+        except Exception:
+            for user in list(rebuild.users):
+                self._leave(user)
+            raise
 
     def _leave(self, who: Hashable) -> Rebuild | None:
         rebuild = self._used.pop(who, None)

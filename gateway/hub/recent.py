@@ -8,7 +8,7 @@ from gateway.views.engine import Derived
 
 
 class Recent:
-    """Messages of one view, whole from `from_seq` on. At most twice `keep` of them."""
+    """Messages of a view or of several, whole from `from_seq` on. At most twice `keep` of them."""
 
     def __init__(self, from_seq: int, keep: int) -> None:
         self.from_seq = from_seq
@@ -25,8 +25,9 @@ class Recent:
         self._seqs.append(seq)
         self._payloads.append(payload)
         if len(self._seqs) >= 2 * self._keep:
+            # One number may have messages of several views: what is cut through is not whole.
+            self.from_seq = self._seqs[self._keep - 1] + 1
             del self._seqs[: self._keep], self._payloads[: self._keep]
-            self.from_seq = self._seqs[0]
 
     def of(self, block: Block) -> list[Derived]:
         """Those that the block's messages caused."""

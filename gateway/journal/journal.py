@@ -175,11 +175,15 @@ class Journal(JournalReader):
         self.commit()
         self._admit()
         if self._found and self._found[-1].session == session:
-            if self._running is None:
+            running = self._running
+            if running is None:
                 if self._finishing is not None:
                     self._finishing.must_be_done(self.limits.roll_wait_s)
-                self._start(self._found[-1]).file.mark_ended(None)
-            return Position(session, self._one_running().next_seq)
+                running = self._start(self._found[-1])
+            # The file knows whether it is open: this may have failed the last time we were asked.
+            if running.file.ended_ns is not None:
+                running.file.mark_ended(None)
+            return Position(session, running.next_seq)
         self._forget_moved()
         for name in self._found:
             if name.session == session:
@@ -190,6 +194,7 @@ class Journal(JournalReader):
         name = self._new_file.made(session, first_seq, self._clock_ns())
         self.end_session()
         self._found.append(name)
+        self._new_file.used()
         self._start(name)
         return Position(session, first_seq)
 

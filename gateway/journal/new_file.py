@@ -12,24 +12,25 @@ from gateway.journal.session_file import SessionFile
 
 
 class NewFile:
-    """At most one is under way; whoever waits for it for longer than `wait_s` is refused (JournalBusy)."""
+    """At most one that is not `used` yet; who waits for longer than `wait_s` is refused (JournalBusy)."""
 
     def __init__(self, folder: Path, feed: str, errands: Errands, wait_s: float) -> None:
         self._folder = folder
         self._feed = feed
         self._errands = errands
         self._wait_s = wait_s
-        # (session, first number), its name, the work.
-        self._making: tuple[tuple[str, int], FileName, Errand] | None = None
+        # (session, first number), its name, the work; no work where it was done at once.
+        self._making: tuple[tuple[str, int], FileName, Errand | None] | None = None
 
     def made(self, session: str, first_seq: int, now_ns: int) -> FileName:
         """The file of a new session, once it is on the disk; JournalBusy while it is not."""
         if self._making is not None:
             wanted, name, made = self._making
-            made.must_be_done(self._wait_s)
-            self._making = None
-            if wanted == (session, first_seq) and made.error is None:
+            if made is not None:
+                made.must_be_done(self._wait_s)
+            if wanted == (session, first_seq) and (made is None or made.error is None):
                 return name
+            self._making = None
             # Made for a session that has not come after all, or only in part.
             for part in names.companions(name.in_folder(self._folder)):
                 part.unlink(missing_ok=True)
@@ -40,10 +41,14 @@ class NewFile:
             str(name.in_folder(folder)),
             lambda: SessionFile.create(folder, name, feed, first_seq, now_ns),
         )
+        self._making = ((session, first_seq), name, errand)
         if errand is not None:
-            self._making = ((session, first_seq), name, errand)
             errand.must_be_done(self._wait_s)
-            self._making = None
             if errand.error is not None:
+                self._making = None
                 raise errand.error
         return name
+
+    def used(self) -> None:
+        """The file belongs to the journal now: whoever asks the next time means another."""
+        self._making = None

@@ -101,15 +101,15 @@ class Syncer:
     def sync(self) -> None:
         """Wait until everything committed is on the disk; JournalFailed when it can't be told."""
         with self._one_at_a_time:
-            if self._closed:
-                return  # `close` has done it.
-            self._sync_started = self._monotonic()
-            try:
-                self._fsync(self._log_file)
-            except OSError as exc:
-                self._fail(f"fsync: {exc.strerror or exc}")
-            finally:
-                self._sync_started = None
+            # After `close` it has been done, or has failed.
+            if not self._closed:
+                self._sync_started = self._monotonic()
+                try:
+                    self._fsync(self._log_file)
+                except OSError as exc:
+                    self._fail(f"fsync: {exc.strerror or exc}")
+                finally:
+                    self._sync_started = None
         if self._failure is not None:
             raise JournalFailed(self._failure)
 

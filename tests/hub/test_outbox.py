@@ -99,3 +99,14 @@ def test_whoever_writes_is_told_when_something_begins_to_wait() -> None:
     outbox.put(key("Quote", "A"), "a3")
 
     assert len(told) == 2
+
+
+def test_notices_that_are_leaving_stay_when_the_records_are_forgotten() -> None:
+    outbox = Outbox(keys_max=10)
+    outbox.put(key("Quote", "A"), "a")
+    outbox.put_notice("f", "gap")
+    outbox.begin()
+
+    outbox.clear()
+
+    assert [text for _, text in outbox.take(10)] == ["gap"]

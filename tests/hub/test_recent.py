@@ -65,3 +65,10 @@ def test_it_has_all_from_where_it_says_on_and_never_too_many(
     assert len(made) < 2 * keep
     made.add((100, b"\7d"))
     assert seqs_of(made) == [seq for seq in [*ordered, 100] if seq >= made.from_seq]
+
+
+def test_a_number_with_messages_of_several_views_is_whole_or_not_claimed() -> None:
+    made = recent(1, [1, 2, 3, 3, 4, 5], keep=3)
+
+    assert made.from_seq == 4
+    assert [seq for seq, _ in made.of(Block("S1", made.from_seq, 10, 0, b""))] == [4, 5]

@@ -238,3 +238,25 @@ def test_work_that_ends_by_a_bug_is_not_taken_for_done(
 
         assert journal.sessions() == []
         assert journal.roll("DAY1") == Position("DAY1", 1)
+
+
+def test_no_state_is_kept_of_messages_whose_last_sync_failed(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.error = OSError(errno.EIO, "input/output error")
+    limits = JournalLimits(fsync_interval_s=1_000)
+    journal = Journal(tmp_path, "itch", limits, background=True, fsync=disk.fsync)
+    journal.roll("DAY1")
+    journal.write([numbered(1, 3)])
+    assert journal._running is not None
+    syncer = journal._running.syncer
+
+    def state() -> Iterator[bytes]:
+        # Written down while the journal closes, and ready when its last sync has failed.
+        until(lambda: syncer.failure is not None)
+        yield b"state"
+
+    assert journal.save_checkpoint(Position("DAY1", 4), state())
+    journal.close()
+
+    assert syncer.failure is not None
+    assert list(tmp_path.glob("itch/*.state")) == []

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gateway.journal import (
     PositionUnknown,
     rows,
 )
+from gateway.journal.session_file import SessionFile
 from gateway.values import Gap, Position
 from tests.journal.blocks import RECEIVED_NS, numbered, read_all
 
@@ -281,3 +283,52 @@ def test_an_old_file_of_a_newer_format_is_told_and_takes_nothing_else_with_it(tm
         with pytest.raises(JournalError, match="has format 2"):
             journal.read(Position("DAY1", 1))
         assert journal.damaged == {}
+
+
+@pytest.fixture
+def fails_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Called, it has the next mark at a session's end refused, as by a full disk."""
+    mark = SessionFile.mark_ended
+
+    def refused(self: SessionFile, ended_ns: int | None) -> None:
+        monkeypatch.setattr(SessionFile, "mark_ended", mark)
+        raise JournalError("no room on the disk")
+
+    return lambda: monkeypatch.setattr(SessionFile, "mark_ended", refused)
+
+
+def test_a_session_that_could_not_be_opened_again_at_once_is_open_when_it_is(
+    tmp_path: Path, fails_once: Callable[[], None]
+) -> None:
+    with Journal(tmp_path, "itch") as journal:
+        journal.roll("DAY1")
+        journal.write([numbered(1, 3)])
+        journal.end_session()
+        fails_once()
+        with pytest.raises(JournalError, match="no room"):
+            journal.roll("DAY1")
+
+        assert journal.roll("DAY1") == Position("DAY1", 4)
+        journal.write([numbered(4, 2)])
+
+    with Journal(tmp_path, "itch") as journal:
+        assert journal.position() == Position("DAY1", 6)
+        assert journal.sessions()[0].ended is False
+
+
+def test_a_session_that_could_not_begin_leaves_no_file_for_each_try(
+    tmp_path: Path, fails_once: Callable[[], None]
+) -> None:
+    with Journal(tmp_path, "itch") as journal:
+        journal.roll("DAY1")
+        journal.write([numbered(1, 3)])
+        for _ in range(3):
+            fails_once()
+            with pytest.raises(JournalError, match="no room"):
+                journal.roll("DAY2")
+
+        assert journal.roll("DAY2") == Position("DAY2", 1)
+        assert [info.session for info in journal.sessions()] == ["DAY1", "DAY2"]
+
+    with Journal(tmp_path, "itch") as journal:
+        assert [info.session for info in journal.sessions()] == ["DAY1", "DAY2"]
