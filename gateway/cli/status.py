@@ -24,6 +24,16 @@ TIMEOUT_S = 5.0
 ANSWER_BYTES_MAX = 4 << 20
 
 
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follow nobody: the key is for the address that was named."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 def status(
     url: Annotated[
         str, typer.Argument(envvar="GATEWAY_URL", help="Where the gateway serves; HOST:PORT will do.")
@@ -67,13 +77,17 @@ def ask(url: str, key: str, path: str, word: str) -> Mapping[str, Any]:
     host = parts.netloc
     request = urllib.request.Request(f"{'https' if parts.scheme == 'wss' else 'http'}://{host}{path}")
     if key:
-        if not key.isascii():
-            raise BadRequest("--key: a key holds ASCII only")
+        if not (key.isascii() and key.isprintable()):
+            raise BadRequest("--key: a key is one line of ASCII")
         request.add_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT_S) as answer:
             body = answer.read(ANSWER_BYTES_MAX)
     except urllib.error.HTTPError as exc:
+        if exc.code in REDIRECTS:
+            raise UpstreamLost(
+                f"{host} sends on to {exc.headers.get('Location')!r}; expected the gateway's own address"
+            ) from exc
         # Not ready is 503, with a body that says why.
         body = exc.read(ANSWER_BYTES_MAX)
         exc.close()

@@ -140,6 +140,8 @@ class Feed:
         where = of_stream.get("where") or ""
         stream = self.stream(*names, **{**of_stream, "where": where_of(tickers, where)})
         table = new_live_table(stream, tickers, of_board)
+        # Those that have ended are kept by whoever shows them, and by nobody else.
+        self._tables = [each for each in self._tables if each.running]
         self._tables.append(table)
         table.start()
         return table

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidHeader
 from websockets.http11 import Request, Response
 
 from gateway.net import rest
-from gateway.net.access import Access, Authority, origin_allowed
+from gateway.net.access import OPEN_ACCESS, Access, Authority, origin_allowed
 from gateway.net.attendance import Attendance
 from gateway.net.forwarded import TrustedProxies, canonical
 from gateway.net.http import Pages, is_from_here, is_own_host, json_body, refuse
@@ -187,7 +187,9 @@ class Admission:
             case "open":
                 return True
             case "key":
-                return isinstance(self._authority.admit(_bearer(request), time.time()), Access)
+                found = self._authority.admit(_bearer(request), time.time())
+                # What is open to everybody are the streams; this asks for somebody's key all the same.
+                return isinstance(found, Access) and found is not OPEN_ACCESS
             case _:
                 return False
 

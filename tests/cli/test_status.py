@@ -118,7 +118,33 @@ async def test_status_of_something_else_and_with_a_key_that_is_none() -> None:
         key = await command("status", at, "--key", "schlüssel")
 
     assert other == (1, "", f"gateway: what answers at {at} is no gateway\n")
-    assert key == (2, "", "gateway: --key: a key holds ASCII only\n")
+    assert key == (2, "", "gateway: --key: a key is one line of ASCII\n")
+
+
+async def test_status_takes_its_key_to_nobody_else() -> None:
+    asked: list[bytes] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as other:
+        there = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/readyz"
+
+        async def sends_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 302 Found\r\nLocation: {there}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(sends_on, "127.0.0.1", 0) as server:
+            at = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            ended = await command("status", at, "--key", "secret")
+        broken = await command("status", at, "--key", "two\nlines")
+
+    assert ended == (1, "", f"gateway: {at} sends on to {there!r}; expected the gateway's own address\n")
+    assert asked == []
+    assert broken == (2, "", "gateway: --key: a key is one line of ASCII\n")
 
 
 async def test_status_in_a_narrow_terminal_cuts_nothing_off(tmp_path: Path) -> None:

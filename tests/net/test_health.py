@@ -194,6 +194,19 @@ async def test_with_a_key_who_watches_may_be_anywhere(tmp_path: Path) -> None:
     assert (wrong, without) == (403, 403)
 
 
+async def test_monitoring_by_key_asks_for_one_even_where_streams_are_open_to_everybody(
+    tmp_path: Path,
+) -> None:
+    configured = settings(tmp_path, feed_settings(free_port()), open_access=True, monitoring="key")
+    async with running(configured) as gateway:
+        without, _ = await fetch(gateway.port, "/metrics", BY_PROXY)
+        wrong, _ = await fetch(gateway.port, "/metrics", {**BY_PROXY, "Authorization": "Bearer wrong"})
+        _, told = await readiness(gateway.port, BY_PROXY)
+
+    assert (without, wrong) == (403, 403)
+    assert "feeds" not in told
+
+
 async def test_monitoring_may_be_open(tmp_path: Path) -> None:
     async with running(settings(tmp_path, feed_settings(free_port()), monitoring="open")) as gateway:
         status, _ = await fetch(gateway.port, "/metrics", BY_PROXY)
